@@ -1,0 +1,45 @@
+// kinglet/core/thread_pool.hpp: who runs the pieces of a step?
+#pragma once
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+#include <thread>
+#include <vector>
+
+#include <kinglet/core/config.hpp>
+#include <kinglet/core/hooks.hpp>
+
+namespace kinglet::core {
+
+/// Runs a body once on each of `threads` threads: the host's parallel_for where it gave one, else the caller and
+/// `threads` - 1 threads of our own, which sleep (after a short spin) when there is nothing to do.
+class ThreadPool {
+ public:
+  /// @param threads  >= 1; 1 starts no thread
+  /// Throws std::bad_alloc or std::system_error where a thread cannot be had.
+  ThreadPool(unsigned threads, const Hooks& hooks, std::pmr::memory_resource* memory);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  unsigned threads() const noexcept { return threads_; }
+
+  /// Calls body(context, i) for i in [0, threads) and returns when all are done. Not reentrant.
+  void run(void (*body)(void* context, std::size_t index), void* context) noexcept;
+
+ private:
+  void work(std::size_t index) noexcept;
+  void stop() noexcept;
+
+  unsigned threads_;
+  Hooks hooks_;
+  void (*body_)(void*, std::size_t) = nullptr;
+  void* context_ = nullptr;
+  std::atomic<std::uint32_t> epoch_{0};
+  std::atomic<std::uint32_t> running_{0};
+  std::atomic<bool> stopping_{false};
+  std::pmr::vector<std::thread> workers_;
+};
+
+}  // namespace kinglet::core

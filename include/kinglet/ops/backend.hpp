@@ -1,0 +1,172 @@
+// kinglet/ops/backend.hpp: what can a model ask of a backend?
+//
+// A model is a list of Ops, made once at load. A step hands the backend its rows (begin), then walks the list: an op has
+// phases, a phase has tiles, and run() computes a range of a phase's tiles. Tiles of one phase are independent; a phase
+// needs all tiles of the phases before it. Where the walk stops between two ranges never changes a bit. Model code
+// speaks to backends through this table alone; buffers are opaque to it.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <kinglet/core/hooks.hpp>
+#include <kinglet/core/memory.hpp>
+#include <kinglet/core/result.hpp>
+#include <kinglet/ops/rope.hpp>
+#include <kinglet/quant/format.hpp>
+
+namespace kinglet::ops {
+
+/// A weight matrix [rows][cols]: `rows` outputs, `cols` inputs, each row `row_bytes` of blocks of `format`.
+struct WeightView {
+  quant::Format format = quant::Format::f32;
+  std::uint32_t rows = 0;
+  std::uint32_t cols = 0;
+  std::size_t row_bytes = 0;
+  const std::byte* data = nullptr;  ///< where the backend's place() put it
+
+  explicit operator bool() const noexcept { return data != nullptr; }
+};
+
+enum class OpKind : std::uint8_t {
+  embed,            ///< x = embedding row of each token; the rotary table of the step
+  attention_input,  ///< norm, Q K V products and biases, head norms, rotation, write to the KV cache
+  attention,        ///< scores and values over the KV cache
+  project,          ///< x = x + W (attention output)
+  gate_up,          ///< norm, gate and up products, silu(g) * u
+  down,             ///< x = x + W (gate_up output)
+  output,           ///< final norm of the rows that are asked for, and their logits
+};
+inline constexpr std::size_t op_kinds = 7;
+
+/// One fused operation of a model. Pointers are FP32 vectors placed by the backend, null where the model has none.
+struct Op {
+  OpKind kind = OpKind::embed;
+  std::uint16_t layer = 0;
+  WeightView weight[3];                 ///< q, k, v | gate, up | the one matrix
+  const float* bias[3] = {};            ///< [rows of the weight]
+  const float* norm = nullptr;          ///< [dim]
+  const float* head_norm[2] = {};       ///< q, k: [head_dim]
+  const float* importance = nullptr;    ///< [cols] for the gate; null = no gate
+};
+
+enum class Activations : std::uint8_t { int8, fp32, fp8 };
+enum class KvFormat : std::uint8_t { fp16, fp32 };
+enum class ScoreFormat : std::uint8_t { fp16, fp32 };
+
+/// Tokens of a KV page.
+inline constexpr std::uint32_t page_tokens = 16;
+/// Positions of a stretch of attention.
+inline constexpr std::uint32_t stretch_tokens = 256;
+
+/// What a backend must know to allocate everything it will ever need.
+struct ContextShape {
+  // the model
+  std::uint32_t dim = 0, layers = 0, heads = 0, kv_heads = 0, head_dim = 0, ffn = 0, vocab = 0;
+  float norm_eps = 0.0f;
+  RotaryPairs rotary_pairs = RotaryPairs::interleaved;
+  std::span<const std::uint64_t> rotary_steps;  ///< [rotated channels / 2]; must outlive the backend
+  // the setting
+  Activations activations = Activations::int8;
+  KvFormat kv = KvFormat::fp16;
+  ScoreFormat scores = ScoreFormat::fp16;
+  std::uint32_t window = 0;   ///< positions a query sees back, itself included; 0 = all
+  std::uint32_t globals = 0;  ///< first positions that are always seen (with a window)
+  float gate = 0.0f;          ///< share of channels set to zero before each product, [0, 1)
+  // the sizes
+  std::uint32_t max_rows = 0;     ///< rows of a step
+  std::uint32_t max_logits = 0;   ///< rows of a step with logits
+  std::uint32_t max_sequences = 0;
+  std::uint32_t pages = 0;        ///< pages of the pool
+  unsigned threads = 1;
+
+  /// Bytes of one page: keys and values of 16 tokens in every layer.
+  std::size_t page_bytes() const noexcept {
+    const std::size_t element = kv == KvFormat::fp16 ? 2 : 4;
+    return std::size_t{2} * layers * kv_heads * head_dim * page_tokens * element;
+  }
+};
+
+/// A token's place in a step.
+struct Row {
+  std::int32_t token = 0;
+  std::uint32_t position = 0;
+  std::uint32_t sequence = 0;  ///< index into Batch::sequences
+};
+
+/// Consecutive rows of one session.
+struct Sequence {
+  std::uint32_t first_row = 0;
+  std::uint32_t rows = 0;
+  std::uint32_t first_position = 0;       ///< of its first row
+  const std::uint32_t* pages = nullptr;   ///< page of each 16 positions, up to the last row's
+};
+
+struct Batch {
+  std::span<const Row> rows;
+  std::span<const Sequence> sequences;
+  std::span<const std::uint32_t> logits;  ///< rows whose logits are asked for, ascending
+  std::span<const std::uint32_t> hidden;  ///< rows whose normed last state is asked for, ascending
+};
+
+/// How much is there to do in a phase?
+struct Work {
+  std::uint32_t tiles = 0;
+  float cost = 0.0f;  ///< of one tile, in multiply-adds; only ratios matter
+};
+
+struct DeviceMemory {
+  std::uint64_t total = 0;  ///< bytes
+  std::uint64_t free = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual const char* name() const noexcept = 0;
+
+  /// Makes a matrix or vector (n FP32 values) of the mapped file usable by this backend; a CPU leaves it in place.
+  virtual Result<WeightView> place(const WeightView& weight) noexcept = 0;
+  virtual Result<const float*> place(const float* vector, std::size_t n) noexcept = 0;
+
+  /// Takes the rows of the next step; the spans must live until its last run().
+  virtual Status begin(const Batch& batch) noexcept = 0;
+  virtual std::uint32_t phases(const Op& op) const noexcept = 0;
+  virtual Work work(const Op& op, std::uint32_t phase) const noexcept = 0;
+  /// Computes tiles [first, last) of a phase on this backend's queue.
+  virtual Status run(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last) noexcept = 0;
+
+  /// After the output op: [vocab] logits of Batch::logits[i], [dim] state of Batch::hidden[i]; valid until begin().
+  virtual Result<std::span<const float>> logits(std::uint32_t i) noexcept = 0;
+  virtual Result<std::span<const float>> hidden(std::uint32_t i) noexcept = 0;
+  /// The first layer whose input was not finite in a row of this step, or -1; the layer count stands for the output.
+  virtual std::int32_t bad_layer(std::uint32_t row) noexcept = 0;
+
+  /// Copies the first `tokens` tokens of a page of the pool onto another.
+  virtual Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept = 0;
+};
+
+/// A backend's entry in the list of those compiled in.
+struct BackendInfo {
+  const char* name;             ///< "scalar", "avx2", "avx512", "neon", "cuda"
+  const char* description;
+  const char* instruction_set;  ///< what the machine must have, in words
+  bool (*available)() noexcept;
+  DeviceMemory (*memory)() noexcept;
+  /// Bytes create() will take from its memory. 0 where the shape's sizes overflow.
+  std::size_t (*bytes)(const ContextShape& shape) noexcept;
+  /// The backend lives in `memory`; see BackendDeleter. out_of_memory, backend.
+  Result<Backend*> (*create)(const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept;
+  void (*destroy)(Backend* backend, core::Memory& memory) noexcept;
+};
+
+/// All backends of this build, best first.
+KINGLET_API std::span<const BackendInfo> backends() noexcept;
+
+/// The backend of that name, or the best available one for "".
+/// not_found: no such name (the message lists those there are); backend: this machine cannot run it.
+KINGLET_API Result<const BackendInfo*> find_backend(const char* name) noexcept;
+
+}  // namespace kinglet::ops

@@ -1,0 +1,43 @@
+// kinglet/quant/format.hpp: which weight formats are there, and how many bytes do they take?
+//
+// Blocks are exactly GGUF's (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md); weights stay in them in memory.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include <kinglet/core/config.hpp>
+#include <kinglet/core/result.hpp>
+
+namespace kinglet::quant {
+
+enum class Format : std::uint8_t {
+  f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k, iq4_nl, mxfp4,
+};
+inline constexpr std::size_t format_count = 15;
+
+struct FormatInfo {
+  Format format;
+  const char* name;           ///< as GGUF spells it: "Q4_K"
+  std::uint32_t gguf_type;    ///< the type number in a file
+  std::uint32_t block;        ///< weights of a block
+  std::uint32_t block_bytes;
+};
+
+KINGLET_API const FormatInfo& info(Format format) noexcept;
+
+/// The format of a GGUF type number. unsupported: a type that exists but is not handled (the message names it);
+/// bad_format: no such type.
+KINGLET_API Result<Format> from_gguf_type(std::uint32_t type) noexcept;
+
+/// Bytes of `n` weights; n is a multiple of the block.
+inline std::size_t format_bytes(Format format, std::size_t n) noexcept {
+  const FormatInfo& f = info(format);
+  return n / f.block * f.block_bytes;
+}
+
+/// De-quantizes n weights (a multiple of the block) to FP32, every step rounded to FP32 (docs/numbers.md).
+/// @param data  [format_bytes(format, n)], any alignment
+/// @param out   [n]
+KINGLET_API void dequantize(Format format, const std::byte* data, std::size_t n, float* out) noexcept;
+
+}  // namespace kinglet::quant

@@ -1,0 +1,385 @@
+// ops/kernels/kernels.inl: the arithmetic of docs/numbers.md over one instruction set's V and I
+//
+// Included inside a namespace and a target region, after a simd_*.inl. SIMD lanes are outputs, positions or channels:
+// never parts of one sum.
+
+constexpr std::size_t vectors = tile_outputs / V::width;
+
+inline V exp(V x) {
+  const V magic = set1(12582912.0f);
+  const V t = fma(x, set1(1.44269504088896341f), magic);
+  const V n = sub(t, magic);
+  V r = fma(n, set1(-0.693359375f), x);
+  r = fma(n, set1(2.12194440e-4f), r);
+  V p = set1(1.9875691500e-4f);
+  p = fma(p, r, set1(1.3981999507e-3f));
+  p = fma(p, r, set1(8.3334519073e-3f));
+  p = fma(p, r, set1(4.1665795894e-2f));
+  p = fma(p, r, set1(1.6666665459e-1f));
+  p = fma(p, r, set1(5.0000001201e-1f));
+  V y = mul(add(fma(p, mul(r, r), r), set1(1.0f)), pow2_of_magic(t));
+  y = where_less(x, set1(-87.33654785f), set1(0.0f), y);
+  return where_less(set1(88.37626f), x, set1(__builtin_inff()), y);
+}
+
+/// Folds 128 lanes: 64, 32, ..., 1.
+inline float fold(float* lane) {
+  for (std::size_t w = 64; w > 0; w /= 2) {
+    for (std::size_t i = 0; i < w; ++i) lane[i] = lane[i] + lane[i + w];
+  }
+  return lane[0];
+}
+
+bool norm(const float* x, const float* w, float eps, std::size_t n, float* y) {
+  alignas(64) float lane[128] = {};
+  std::size_t i = 0;
+  for (; i + 128 <= n; i += 128) {
+    for (std::size_t j = 0; j < 128; j += V::width) {
+      const V v = load(x + i + j);
+      store(lane + j, fma(v, v, load(lane + j)));
+    }
+  }
+  for (std::size_t j = 0; i + j < n; ++j) lane[j] = __builtin_fmaf(x[i + j], x[i + j], lane[j]);
+  const float sum = fold(lane);
+  const float r = 1.0f / __builtin_sqrtf(sum / static_cast<float>(n) + eps);
+  for (i = 0; i + V::width <= n; i += V::width) store(y + i, mul(mul(load(x + i), set1(r)), load(w + i)));
+  for (; i < n; ++i) y[i] = (x[i] * r) * w[i];
+  return sum <= 3.402823466e38f;  // false for NaN too
+}
+
+inline float largest(const float* x, std::size_t n) {
+  float m = 0.0f;
+  for (std::size_t i = 0; i < n; ++i) m = __builtin_fabsf(x[i]) > m ? __builtin_fabsf(x[i]) : m;
+  return m;
+}
+
+void quantize_int8(const ActivationRow& row, std::size_t n) {
+  constexpr float magic = 12582912.0f;
+  for (std::size_t g = 0; g < n / 32; ++g) {
+    const float* x = row.values + 32 * g;
+    std::int16_t* q = row.q + 32 * g;
+    const float amax = largest(x, 32);
+    const bool zero = amax < 0x1p-100f;
+    row.d[g] = zero ? 0.0f : amax / 127.0f;
+    const float inverse = zero ? 0.0f : 127.0f / amax;
+    for (std::size_t i = 0; i < 32; ++i) {
+      float v = (x[i] * inverse + magic) - magic;  // the sum rounds to an integer
+      v = v > 127.0f ? 127.0f : v;
+      v = v < -127.0f ? -127.0f : v;
+      q[i] = static_cast<std::int16_t>(static_cast<std::int32_t>(v == v ? v : 0.0f));
+    }
+    for (std::size_t h = 0; h < 2; ++h) {
+      std::int32_t sum = 0;
+      for (std::size_t i = 0; i < 16; ++i) sum += q[16 * h + i];
+      row.sums[2 * g + h] = sum;
+    }
+  }
+}
+
+void quantize_fp8(const ActivationRow& row, std::size_t n) {
+  for (std::size_t b = 0; b * 128 < n; ++b) {
+    const float* x = row.values + 128 * b;
+    const std::size_t count = n - 128 * b < 128 ? n - 128 * b : 128;
+    const float amax = largest(x, count);
+    const bool zero = amax < 0x1p-100f;
+    const float inverse = zero ? 0.0f : 448.0f / amax;
+    row.d[b] = zero ? 0.0f : (amax / 448.0f) * 0x1p-9f;
+    for (std::size_t i = 0; i < count; ++i) row.codes[128 * b + i] = core::e4m3_to_int(core::float_to_e4m3(x[i] * inverse));
+  }
+  for (std::size_t h = 0; h < n / 16; ++h) {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < 16; ++i) sum += row.codes[16 * h + i];
+    row.sums[h] = sum;
+  }
+}
+
+/// R rows at once: their sums stay in registers.
+template <std::size_t R>
+inline void product_fp32_rows(const FloatTile& tile, const ActivationRow* x, std::size_t k, std::size_t n, float* acc) {
+  V sum[R][vectors];
+  for (std::size_t r = 0; r < R; ++r) {
+    for (std::size_t v = 0; v < vectors; ++v) sum[r][v] = load(acc + r * tile_outputs + v * V::width);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    V w[vectors];
+    for (std::size_t v = 0; v < vectors; ++v) w[v] = load(tile.w[i] + v * V::width);
+    for (std::size_t r = 0; r < R; ++r) {
+      const V a = set1(x[r].values[k + i]);
+      for (std::size_t v = 0; v < vectors; ++v) sum[r][v] = fma(w[v], a, sum[r][v]);
+    }
+  }
+  for (std::size_t r = 0; r < R; ++r) {
+    for (std::size_t v = 0; v < vectors; ++v) store(acc + r * tile_outputs + v * V::width, sum[r][v]);
+  }
+}
+
+void product_fp32(const FloatTile& tile, const ActivationRow* x, std::size_t rows, std::size_t k, std::size_t n,
+                  float* acc) {
+  std::size_t r = 0;
+  for (; r + 2 <= rows; r += 2) product_fp32_rows<2>(tile, x + r, k, n, acc + r * tile_outputs);
+  if (r < rows) product_fp32_rows<1>(tile, x + r, k, n, acc + r * tile_outputs);
+}
+
+template <std::size_t R>
+inline void product_int8_rows(const GroupTile& tile, const ActivationRow* x, std::size_t k, std::size_t n, float* acc) {
+  for (std::size_t g = 0; g < n / 32; ++g) {
+    I sum[R][vectors];
+    for (std::size_t r = 0; r < R; ++r) {
+      for (std::size_t v = 0; v < vectors; ++v) sum[r][v] = zero_i();
+    }
+    for (std::size_t i = 16 * g; i < 16 * g + 16; ++i) {
+      for (std::size_t v = 0; v < vectors; ++v) {
+        for (std::size_t r = 0; r < R; ++r) {
+          sum[r][v] = dot2(sum[r][v], tile.w[i][v * V::width], x[r].q + k + 2 * i);
+        }
+      }
+    }
+    const std::size_t group = k / 32 + g;
+    for (std::size_t r = 0; r < R; ++r) {
+      const V da = set1(x[r].d[group]);
+      const std::int32_t* sums = x[r].sums + 2 * group;
+      for (std::size_t v = 0; v < vectors; ++v) {
+        float* a = acc + r * tile_outputs + v * V::width;
+        V y = fma(to_float(sum[r][v]), mul(load(tile.d[g] + v * V::width), da), load(a));
+        if (tile.has_min) {
+          I s = mul_add_i(zero_i(), load_i(tile.min[g][0] + v * V::width), sums[0]);
+          s = mul_add_i(s, load_i(tile.min[g][1] + v * V::width), sums[1]);
+          y = fma(to_float(s), mul(load(tile.dmin[g] + v * V::width), da), y);
+        }
+        store(a, y);
+      }
+    }
+  }
+}
+
+void product_int8(const GroupTile& tile, const ActivationRow* x, std::size_t rows, std::size_t k, std::size_t n,
+                  float* acc) {
+  std::size_t r = 0;
+  for (; r + 2 <= rows; r += 2) product_int8_rows<2>(tile, x + r, k, n, acc + r * tile_outputs);
+  if (r < rows) product_int8_rows<1>(tile, x + r, k, n, acc + r * tile_outputs);
+}
+
+// The codes' integers have 18 bits and the scaled weights up to 13: double holds their sums exactly.
+void product_fp8(const GroupTile& tile, const ActivationRow* x, std::size_t rows, std::size_t k, std::size_t n,
+                 float* acc) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    float* sum = acc + 2 * r * tile_outputs;
+    float* lost = sum + tile_outputs;
+    for (std::size_t block = 0; block < n; block += 128) {
+      const std::size_t groups = (n - block < 128 ? n - block : 128) / 32;
+      float chain[tile_outputs] = {};
+      for (std::size_t g = block / 32; g < block / 32 + groups; ++g) {
+        double exact[tile_outputs] = {};
+        for (std::size_t i = 16 * g; i < 16 * g + 16; ++i) {
+          const double a0 = x[r].codes[k + 2 * i];
+          const double a1 = x[r].codes[k + 2 * i + 1];
+          for (std::size_t o = 0; o < tile_outputs; ++o) exact[o] += tile.w[i][o][0] * a0 + tile.w[i][o][1] * a1;
+        }
+        const double s0 = x[r].sums[2 * (k / 32 + g)];
+        const double s1 = x[r].sums[2 * (k / 32 + g) + 1];
+        for (std::size_t o = 0; o < tile_outputs; ++o) {
+          chain[o] = __builtin_fmaf(static_cast<float>(exact[o]), tile.d[g][o], chain[o]);
+          if (tile.has_min) {
+            const double s = tile.min[g][0][o] * s0 + tile.min[g][1][o] * s1;
+            chain[o] = __builtin_fmaf(static_cast<float>(s), tile.dmin[g][o], chain[o]);
+          }
+        }
+      }
+      const float scale = x[r].d[(k + block) / 128];
+      for (std::size_t o = 0; o < tile_outputs; ++o) {
+        const float y = chain[o] * scale - lost[o];
+        const float u = sum[o] + y;
+        lost[o] = (u - sum[o]) - y;
+        sum[o] = u;
+      }
+    }
+  }
+}
+
+void swiglu(const float* g, const float* u, std::size_t n, float* h) {
+  std::size_t i = 0;
+  for (; i + V::width <= n; i += V::width) {
+    const V x = load(g + i);
+    const V silu = div(x, add(set1(1.0f), exp(sub(set1(0.0f), x))));
+    store(h + i, mul(silu, load(u + i)));
+  }
+  for (; i < n; ++i) h[i] = (g[i] / (1.0f + core::exp_f32(0.0f - g[i]))) * u[i];
+}
+
+inline void rotate_pair(float& x0, float& x1, float c, float s) {
+  const float a = x0;
+  const float b = x1;
+  x0 = __builtin_fmaf(a, c, -(b * s));
+  x1 = __builtin_fmaf(a, s, b * c);
+}
+
+void rotate_interleaved(float* head, const float* cos, const float* sin, std::size_t pairs) {
+  for (std::size_t i = 0; i < pairs; ++i) rotate_pair(head[2 * i], head[2 * i + 1], cos[i], sin[i]);
+}
+
+void rotate_halves(float* head, const float* cos, const float* sin, std::size_t pairs) {
+  for (std::size_t i = 0; i < pairs; ++i) rotate_pair(head[i], head[i + pairs], cos[i], sin[i]);
+}
+
+/// The visible positions of a stretch for one query: [0, global_end) and [first, last), relative to its start.
+struct Visible {
+  std::uint32_t global_end, first, last;
+};
+
+inline Visible visible(const AttendArgs& a, std::uint32_t position) {
+  const std::uint32_t seen = position + 1 <= a.start ? 0 : position + 1 - a.start;
+  Visible v{0, 0, seen < stretch_tokens ? seen : stretch_tokens};
+  if (a.window != 0 && position >= a.window) {
+    const std::uint32_t oldest = position - a.window + 1;
+    v.first = oldest <= a.start ? 0 : oldest - a.start;
+    const std::uint32_t globals = a.globals <= a.start ? 0 : a.globals - a.start;
+    v.global_end = globals < v.last ? globals : v.last;
+    if (v.first < v.global_end) v.first = v.global_end;
+    if (v.first > v.last) v.first = v.last;
+  }
+  return v;
+}
+
+/// One page of keys or values as FP32, `rows` rows of `columns`, at a stride; what is beyond the columns stays.
+inline void widen(const void* page, bool fp16, std::size_t rows, std::size_t columns, std::size_t stride, float* out) {
+  for (std::size_t r = 0; r < rows; ++r) {
+    std::size_t c = 0;
+    if (fp16) {
+      const std::uint16_t* p = static_cast<const std::uint16_t*>(page) + r * columns;
+      for (; c + V::width <= columns; c += V::width) store(out + r * stride + c, load_fp16(p + c));
+      for (; c < columns; ++c) out[r * stride + c] = core::fp16_to_float(p[c]);
+    } else {
+      const float* p = static_cast<const float*>(page) + r * columns;
+      for (; c < columns; ++c) out[r * stride + c] = p[c];
+    }
+  }
+}
+
+constexpr std::size_t page_vectors = page_tokens / V::width;
+
+/// score[query][16] for Q queries over one widened page of keys [head_dim][16].
+template <std::size_t Q>
+inline void score_page(const AttendArgs& a, std::size_t first, const float* keys, float* score) {
+  V s[Q][page_vectors];
+  for (std::size_t q = 0; q < Q; ++q) {
+    for (std::size_t v = 0; v < page_vectors; ++v) s[q][v] = set1(0.0f);
+  }
+  for (std::size_t d = 0; d < a.head_dim; ++d) {
+    for (std::size_t q = 0; q < Q; ++q) {
+      const V x = set1(a.q[first + q][d]);
+      for (std::size_t v = 0; v < page_vectors; ++v) {
+        s[q][v] = fma(x, load(keys + d * page_tokens + v * V::width), s[q][v]);
+      }
+    }
+  }
+  for (std::size_t q = 0; q < Q; ++q) {
+    for (std::size_t v = 0; v < page_vectors; ++v) {
+      store(score + q * stretch_tokens + v * V::width, mul(s[q][v], set1(a.scale)));
+    }
+  }
+}
+
+/// Turns a query's scores into p (zero where not visible); gives m and l.
+inline void soften(const AttendArgs& a, const Visible& see, float* p, float& m, float& l) {
+  const float lowest = -__builtin_inff();
+  float largest_score = lowest;
+  for (std::uint32_t j = 0; j < stretch_tokens; ++j) {
+    const bool in = j < see.global_end || (j >= see.first && j < see.last);
+    p[j] = in ? p[j] : lowest;
+    largest_score = p[j] > largest_score ? p[j] : largest_score;
+  }
+  m = largest_score;
+  alignas(64) float lane[128] = {};
+  for (std::size_t j = 0; j < stretch_tokens; j += V::width) {
+    V e = sub(load(p + j), set1(m));
+    if (a.fp16_scores) {
+      alignas(64) std::uint16_t half[V::width];
+      store_fp16(half, e);
+      e = load_fp16(half);
+    }
+    e = exp(e);
+    store(p + j, e);
+    store(lane + j % 128, add(load(lane + j % 128), e));
+  }
+  l = fold(lane);
+}
+
+/// o[d] += p[j] * v[j][d] over the visible tokens of one widened page, for D vectors of channels.
+template <std::size_t D>
+inline void value_chunk(const float* p, const float* values, std::size_t stride, const Visible& see, std::uint32_t base,
+                        float* o) {
+  V sum[D];
+  for (std::size_t d = 0; d < D; ++d) sum[d] = load(o + d * V::width);
+  for (std::uint32_t t = 0; t < page_tokens; ++t) {
+    const std::uint32_t j = base + t;
+    if (!(j < see.global_end || (j >= see.first && j < see.last))) continue;
+    const V x = set1(p[j]);
+    for (std::size_t d = 0; d < D; ++d) sum[d] = fma(x, load(values + t * stride + d * V::width), sum[d]);
+  }
+  for (std::size_t d = 0; d < D; ++d) store(o + d * V::width, sum[d]);
+}
+
+inline void merge(const AttendArgs& a, std::size_t q, float m, float l, const float* o) {
+  float* state = a.state[q];
+  if (state[1] == 0.0f && state[0] == -__builtin_inff()) {  // nothing yet: see attention's first phase
+    state[0] = m;
+    state[1] = l;
+    for (std::size_t d = 0; d < a.head_dim; ++d) state[2 + d] = o[d];
+    return;
+  }
+  const float larger = m > state[0] ? m : state[0];
+  const float wa = core::exp_f32(state[0] - larger);
+  const float wb = core::exp_f32(m - larger);
+  state[1] = __builtin_fmaf(state[1], wa, l * wb);
+  for (std::size_t d = 0; d < a.head_dim; ++d) state[2 + d] = __builtin_fmaf(state[2 + d], wa, o[d] * wb);
+  state[0] = larger;
+}
+
+void attend(const AttendArgs& a, float* scratch) {
+  const std::size_t padded = (a.head_dim + 15) / 16 * 16;
+  float* page = scratch;
+  float* out = page + 16 * padded;
+  float* scores = out + query_block * padded;
+  Visible see[query_block];
+  std::uint32_t first = stretch_tokens, last = 0, global_end = 0;
+  for (std::size_t q = 0; q < a.queries; ++q) {
+    see[q] = visible(a, a.position[q]);
+    if (see[q].first < first && see[q].first < see[q].last) first = see[q].first;
+    if (see[q].last > last) last = see[q].last;
+    if (see[q].global_end > global_end) global_end = see[q].global_end;
+    for (std::size_t d = 0; d < padded; ++d) out[q * padded + d] = 0.0f;
+  }
+  const auto needed = [&](std::uint32_t base) {
+    return base < last && (base < global_end || base + page_tokens > first);
+  };
+  for (std::uint32_t base = 0; base < stretch_tokens; base += page_tokens) {
+    if (!needed(base)) continue;
+    widen(a.keys[base / page_tokens], a.fp16_kv, a.head_dim, page_tokens, page_tokens, page);
+    std::size_t q = 0;
+    for (; q + 4 <= a.queries; q += 4) score_page<4>(a, q, page, scores + q * stretch_tokens + base);
+    for (; q < a.queries; ++q) score_page<1>(a, q, page, scores + q * stretch_tokens + base);
+  }
+  float m[query_block], l[query_block];
+  for (std::size_t q = 0; q < a.queries; ++q) soften(a, see[q], scores + q * stretch_tokens, m[q], l[q]);
+  for (std::size_t i = 0; i < 16 * padded; ++i) page[i] = 0.0f;
+  for (std::uint32_t base = 0; base < stretch_tokens; base += page_tokens) {
+    if (!needed(base)) continue;
+    widen(a.values[base / page_tokens], a.fp16_kv, page_tokens, a.head_dim, padded, page);
+    for (std::size_t q = 0; q < a.queries; ++q) {
+      std::size_t d = 0;
+      constexpr std::size_t step = 4 * V::width;
+      const float* p = scores + q * stretch_tokens;
+      for (; d + step <= padded; d += step) value_chunk<4>(p, page + d, padded, see[q], base, out + q * padded + d);
+      for (; d < padded; d += V::width) value_chunk<1>(p, page + d, padded, see[q], base, out + q * padded + d);
+    }
+  }
+  for (std::size_t q = 0; q < a.queries; ++q) {
+    if (see[q].global_end != 0 || see[q].first < see[q].last) merge(a, q, m[q], l[q], out + q * padded);
+  }
+}
+
+const Kernels& kernels() noexcept {
+  static constexpr Kernels table{norm,         quantize_int8, quantize_fp8,       product_fp32,  product_int8,
+                                 product_fp8,  swiglu,        rotate_interleaved, rotate_halves, attend};
+  return table;
+}

@@ -1,0 +1,33 @@
+// ops/kernels/kernels_avx512.cpp: the inner loops for AVX-512 with VNNI
+//
+// A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link time
+// and crash an older machine.
+#include <kinglet/core/math.hpp>
+#include <kinglet/core/number.hpp>
+#include <kinglet/ops/backend.hpp>
+
+#include "ops/kernels/kernels.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#endif
+
+namespace kinglet::ops::avx512 {
+#include "ops/kernels/simd_avx512.inl"
+
+#include "ops/kernels/kernels.inl"
+}  // namespace kinglet::ops::avx512
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif

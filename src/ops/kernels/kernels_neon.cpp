@@ -1,0 +1,17 @@
+// ops/kernels/kernels_neon.cpp: the inner loops for AArch64, whose baseline has all they need
+#include <kinglet/core/math.hpp>
+#include <kinglet/core/number.hpp>
+#include <kinglet/ops/backend.hpp>
+
+#include "ops/kernels/kernels.hpp"
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+namespace kinglet::ops::neon {
+#include "ops/kernels/simd_neon.inl"
+
+#include "ops/kernels/kernels.inl"
+}  // namespace kinglet::ops::neon
+
+#endif
