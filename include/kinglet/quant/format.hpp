@@ -25,6 +25,16 @@ struct FormatInfo {
 
 KINGLET_API const FormatInfo& info(Format format) noexcept;
 
+/// A tensor type that GGUF has given a number, whether handled here or not.
+struct GgufType {
+  const char* name;
+  std::uint32_t block;        ///< weights of a block
+  std::uint32_t block_bytes;  ///< 0 for a type that was withdrawn: its size is not known
+};
+
+/// Null: no such type.
+KINGLET_API const GgufType* gguf_type(std::uint32_t type) noexcept;
+
 /// The format of a GGUF type number. unsupported: a type that exists but is not handled (the message names it);
 /// bad_format: no such type.
 KINGLET_API Result<Format> from_gguf_type(std::uint32_t type) noexcept;
@@ -35,7 +45,8 @@ inline std::size_t format_bytes(Format format, std::size_t n) noexcept {
   return n / f.block * f.block_bytes;
 }
 
-/// De-quantizes n weights (a multiple of the block) to FP32, every step rounded to FP32 (docs/numbers.md).
+/// De-quantizes n weights (a multiple of the block) to FP32, every step rounded to FP32 (docs/numbers.md), whatever the
+/// host's floating-point settings.
 /// @param data  [format_bytes(format, n)], any alignment
 /// @param out   [n]
 KINGLET_API void dequantize(Format format, const std::byte* data, std::size_t n, float* out) noexcept;

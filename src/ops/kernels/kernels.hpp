@@ -100,6 +100,7 @@ namespace avx512 { const Kernels& kernels() noexcept; }
 namespace neon { const Kernels& kernels() noexcept; }
 
 /// Fills a tile with weights [first, first + outputs) x [k, k + n) of a matrix; missing outputs are zero.
+/// k is a multiple of the format's block (of 32 in the integer form), and so is n.
 void load_tile(quant::Format format, const std::byte* data, std::size_t row_bytes, std::uint32_t first,
                std::uint32_t outputs, std::uint32_t k, std::uint32_t n, Scratch& scratch, FloatTile& tile) noexcept;
 void load_tile(quant::Format format, const std::byte* data, std::size_t row_bytes, std::uint32_t first,
