@@ -1,0 +1,121 @@
+#include "files.hpp"
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "failure.hpp"
+#include "interrupt.hpp"
+#include "progress.hpp"
+
+namespace kinglet::cli {
+namespace {
+
+constexpr const char* default_model = "SmolLM2-135M-Instruct.Q4_1.gguf";
+constexpr const char* default_sha256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53";
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+File open_file(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) bad_input("'{}' is a directory; name a file", path);
+  File file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (!file) bad_input("cannot open '{}': {}; check the path", path, std::strerror(errno));
+  return file;
+}
+
+std::filesystem::path cache() {
+  if (const char* cache = std::getenv("KINGLET_CACHE"); cache != nullptr && *cache != '\0') return cache;
+  const char* home = std::getenv("HOME");
+  return std::filesystem::path(home != nullptr ? home : ".") / ".cache" / "kinglet";
+}
+
+/// Bytes of a UTF-8 character that starts at `at`, or 0.
+std::size_t character(std::string_view text, std::size_t at) {
+  const auto byte = [&](std::size_t i) { return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return first != 0 ? 1 : 0;
+  const std::size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4) return 0;
+  for (std::size_t i = 1; i < length; ++i)
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  const unsigned second = byte(1);
+  const bool wrong = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
+                     (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
+  return wrong ? 0 : length;
+}
+
+}  // namespace
+
+std::string model_path(const std::string& given) {
+  if (!given.empty()) return given;
+  const std::string path = (cache() / default_model).string();
+  if (!std::filesystem::exists(path))
+    bad_input("no model: {} is not there; run 'bash examples/run.sh' to fetch it, or name one with -m MODEL", path);
+  const std::string hash = sha256(path);
+  if (hash != default_sha256)
+    bad_input("{}: SHA-256 is {} and should be {}; delete the file and run 'bash examples/run.sh'", path, hash,
+              default_sha256);
+  return path;
+}
+
+Engine load_engine(const std::string& path, EngineOptions options) {
+  Progress bar("loading");
+  options.progress = [](void* user, float done) {
+    static_cast<Progress*>(user)->show(static_cast<double>(done));
+    return !interrupted();
+  };
+  options.progress_user = &bar;
+  return take(Engine::load(path, options), path);
+}
+
+std::string read_all(const std::string& path) {
+  File file = path == "-" ? File(stdin, [](std::FILE*) { return 0; }) : open_file(path);
+  std::string text;
+  std::array<char, 1 << 16> buffer;
+  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get())) text.append(buffer.data(), n);
+  if (std::ferror(file.get()) != 0) bad_input("cannot read '{}': {}", path, std::strerror(errno));
+  return text;
+}
+
+std::string read_text(const std::string& path) {
+  std::string text = read_all(path);
+  if (const std::size_t at = not_text(text); at != std::string::npos)
+    bad_input("{}: not UTF-8 text (byte {:#04x} at offset {}); convert it to UTF-8 first", path == "-" ? "stdin" : path,
+              static_cast<unsigned char>(text[at]), at);
+  return text;
+}
+
+std::size_t not_text(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = character(text, at);
+    if (length == 0) return at;
+    at += length;
+  }
+  return std::string_view::npos;
+}
+
+std::string sha256(const std::string& path) {
+  File file = open_file(path);
+  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  bool good = hash != nullptr && EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr) == 1;
+  std::vector<unsigned char> buffer(1 << 20);
+  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get()))
+    good = good && EVP_DigestUpdate(hash.get(), buffer.data(), n) == 1;
+  if (std::ferror(file.get()) != 0) bad_input("cannot read '{}': {}", path, std::strerror(errno));
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  if (!good || EVP_DigestFinal_ex(hash.get(), digest.data(), &size) != 1) bad_input("{}: SHA-256 failed", path);
+  std::string text;
+  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
+  return text;
+}
+
+}  // namespace kinglet::cli

@@ -1,0 +1,27 @@
+// examples/cli/files.hpp: where is the model, and is this text a text?
+#pragma once
+#include <string>
+#include <string_view>
+
+#include <kinglet/engine.hpp>
+
+namespace kinglet::cli {
+
+/// The model's path: the one given, or SmolLM2 in the cache ($KINGLET_CACHE, else ~/.cache/kinglet), whose SHA-256 is
+/// checked.
+std::string model_path(const std::string& given);
+
+/// Loads with a progress bar; Ctrl-C ends it.
+Engine load_engine(const std::string& path, EngineOptions options);
+
+/// A whole file, or stdin for "-".
+std::string read_all(const std::string& path);
+/// The same; fails where it is not UTF-8 text.
+std::string read_text(const std::string& path);
+/// The first byte that is not UTF-8 text (a NUL counts as none), or npos.
+std::size_t not_text(std::string_view text);
+
+/// Hexadecimal, of a file.
+std::string sha256(const std::string& path);
+
+}  // namespace kinglet::cli
