@@ -70,7 +70,8 @@ void chat(const ChatFlags& flags) {
 
 void add_chat(Program& program) {
   auto flags = std::make_shared<ChatFlags>();
-  CLI::App* app = program.app.add_subcommand("chat", "A conversation in the terminal: a line of stdin, an answer, and so on");
+  CLI::App* app =
+      program.app.add_subcommand("chat", "A conversation in the terminal: a line of stdin, an answer, and so on");
   app->add_option("-m,--model", flags->path, "GGUF file (default: SmolLM2-135M-Instruct in the cache)");
   app->add_option("--system", flags->system, "The system message");
   add_model_flags(*app, flags->model, 4096);

@@ -49,7 +49,8 @@ Generation generate(Engine& engine, Session& session, std::string_view prompt, c
   }
   made.seconds = made.tokens.empty() ? 0 : watch.seconds() - made.first_token_s;
   made.reason = session.finish_reason();
-  if (session.state() == SessionState::poisoned) bad_input("the answer: {}", static_cast<const char*>(session.error().message));
+  if (session.state() == SessionState::poisoned)
+    bad_input("the answer: {}", static_cast<const char*>(session.error().message));
   return made;
 }
 
@@ -61,8 +62,7 @@ nlohmann::ordered_json to_json(const Generation& made) {
   out["new_tokens"] = made.tokens.size();
   out["finish_reason"] = to_string(made.reason);
   out["prefill_tokens_per_s"] = made.first_token_s > 0 ? made.prompt_tokens / made.first_token_s : 0.0;
-  out["decode_tokens_per_s"] =
-      made.seconds > 0 ? static_cast<double>(made.tokens.size() - 1) / made.seconds : 0.0;
+  out["decode_tokens_per_s"] = made.seconds > 0 ? static_cast<double>(made.tokens.size() - 1) / made.seconds : 0.0;
   return out;
 }
 

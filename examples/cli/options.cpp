@@ -20,12 +20,16 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   flags.context = context;
   app.add_option("--threads", flags.threads, "Threads to compute with (default: one per processor, at most 8)")
       ->check(CLI::Range(1u, 256u));
-  app.add_option("--ctx", flags.context, "Tokens a session can hold")->check(CLI::Range(1u, 1u << 24))->capture_default_str();
-  app.add_option("--memory-limit", flags.memory_limit, "Bytes the model and all its buffers may take (k, m, g: times 1024)")
+  app.add_option("--ctx", flags.context, "Tokens a session can hold")
+      ->check(CLI::Range(1u, 1u << 24))
+      ->capture_default_str();
+  app.add_option("--memory-limit", flags.memory_limit,
+                 "Bytes the model and all its buffers may take (k, m, g: times 1024)")
       ->transform(CLI::AsSizeValue(false));
   app.add_option("--backend", flags.backend, "scalar, avx2, avx512 or neon (default: $KINGLET_BACKEND, else the best)");
   app.add_option("--device", flags.device, "GPU to use; this build has none")->check(CLI::Range(0, 1024));
-  app.add_option("--gpu-layers", flags.gpu_layers, "Layers on the GPU; this build has none")->check(CLI::Range(0, 4096));
+  app.add_option("--gpu-layers", flags.gpu_layers, "Layers on the GPU; this build has none")
+      ->check(CLI::Range(0, 4096));
   app.add_option("--activations", flags.activations, "What products read: fp32, int8 or fp8")
       ->check(CLI::IsMember({"fp32", "int8", "fp8"}))
       ->capture_default_str();
@@ -38,12 +42,14 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   app.add_option("--bits", flags.bits, "exact: the same bits on every machine")
       ->check(CLI::IsMember({"exact", "device"}))
       ->capture_default_str();
-  app.add_option("--window", flags.window, "Positions a token sees back, itself included; 0 = all")->check(CLI::Range(0u, 1u << 24));
+  app.add_option("--window", flags.window, "Positions a token sees back, itself included; 0 = all")
+      ->check(CLI::Range(0u, 1u << 24));
   app.add_option("--globals", flags.globals, "First positions that are always seen; needs --window")
       ->check(CLI::Range(0u, 1u << 24));
   app.add_option("--gate", flags.gate, "Share of each product's inputs that the sparse gate drops, [0, 1)")
       ->check(CLI::Range(0.0f, 0.999999f));
-  app.add_option("--output-weights", flags.output_weights, "Not in this build; 'kinglet quantize --output-type' does it");
+  app.add_option("--output-weights", flags.output_weights,
+                 "Not in this build; 'kinglet quantize --output-type' does it");
   app.add_option("--pre-tokenizer", flags.pre_tokenizer, "Cut text as this pre-tokenizer does, not as the file says");
   app.add_flag("--json", flags.json, "One JSON object on stdout");
 }
@@ -56,7 +62,8 @@ void add_sampling_flags(CLI::App& app, SamplingFlags& flags) {
   app.add_option("--temp", flags.temperature, "Temperature; 0 = always the most probable token")
       ->check(CLI::Range(0.0f, 100.0f))
       ->capture_default_str();
-  app.add_option("--top-k", flags.top_k, "Choose among the k most probable tokens; 0 = all")->check(CLI::Range(0, 1 << 30));
+  app.add_option("--top-k", flags.top_k, "Choose among the k most probable tokens; 0 = all")
+      ->check(CLI::Range(0, 1 << 30));
   app.add_option("--top-p", flags.top_p, "Choose among the most probable tokens up to this probability")
       ->check(CLI::Range(1e-6f, 1.0f));
   app.add_option("--min-p", flags.min_p, "Drop tokens below this share of the best one's probability")
@@ -75,10 +82,12 @@ void add_sampling_flags(CLI::App& app, SamplingFlags& flags) {
 EngineOptions engine_options(const ModelFlags& flags) {
   if (flags.device >= 0 || flags.gpu_layers > 0)
     bad_usage("--device, --gpu-layers: this build has no GPU backend; leave them out to use the CPU");
-  if (flags.bits == "device") bad_usage("--bits device: only a GPU backend has it, and this build has none; use --bits exact");
+  if (flags.bits == "device")
+    bad_usage("--bits device: only a GPU backend has it, and this build has none; use --bits exact");
   if (flags.kv == "fp8" || flags.kv == "int4") bad_usage("--kv {}: this build has fp16 and fp32", flags.kv);
   if (!flags.output_weights.empty())
-    bad_usage("--output-weights: this build keeps weights as they are in the file; use 'kinglet quantize --output-type'");
+    bad_usage(
+        "--output-weights: this build keeps weights as they are in the file; use 'kinglet quantize --output-type'");
   if (flags.globals > 0 && flags.window == 0)
     bad_usage("--globals {}: means nothing without a window; add --window N", flags.globals);
   EngineOptions options;

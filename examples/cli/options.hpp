@@ -46,7 +46,8 @@ struct SamplingFlags {
 void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context);
 void add_sampling_flags(CLI::App& app, SamplingFlags& flags);
 
-/// The engine's options for one session; views into `flags`. Fails on what this build does not do and on contradictions.
+/// The engine's options for one session; views into `flags`. Fails on what this build does not do and on
+/// contradictions.
 EngineOptions engine_options(const ModelFlags& flags);
 SamplerOptions sampler_options(const SamplingFlags& flags);
 

@@ -13,8 +13,9 @@ struct Piece {
   std::vector<std::int32_t> tokens;  ///< the first one is never scored: BOS, or the first of the text
 };
 
-/// Cuts a text's tokens (made without BOS) into consecutive pieces. With a BOS: BOS and `context` - 1 tokens, all of which
-/// are scored but BOS. Without: `context` tokens, the first of which is not scored. The last piece may be shorter.
+/// Cuts a text's tokens (made without BOS) into consecutive pieces. With a BOS: BOS and `context` - 1 tokens, all of
+/// which are scored but BOS. Without: `context` tokens, the first of which is not scored. The last piece may be
+/// shorter.
 /// @param bos      the token that begins a text, or -1 where the model adds none
 /// @param context  >= 2
 inline std::vector<Piece> cut_pieces(std::span<const std::int32_t> tokens, std::int32_t bos, std::size_t context) {

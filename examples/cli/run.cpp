@@ -70,7 +70,8 @@ void add_run(Program& program) {
   app->add_option("-m,--model", flags->path, "GGUF file (default: SmolLM2-135M-Instruct in the cache)");
   CLI::Option* prompt = app->add_option("-p,--prompt", flags->prompt, "The prompt (default: all of stdin)");
   app->add_option("--system", flags->system, "The system message of a chat");
-  app->add_option("--format", flags->format, "chat: the prompt is a user's message in the model's template; text: it is continued")
+  app->add_option("--format", flags->format,
+                  "chat: the prompt is a user's message in the model's template; text: it is continued")
       ->check(CLI::IsMember({"auto", "chat", "text"}))
       ->capture_default_str();
   add_model_flags(*app, flags->model, 2048);

@@ -23,7 +23,7 @@ std::size_t best(std::span<const float> logits);
 /// Sums over the scored tokens of a text.
 struct Score {
   std::size_t tokens = 0;
-  double nll = 0;          ///< nats
+  double nll = 0;  ///< nats
   std::size_t compared = 0;
   double divergence = 0;   ///< nats
   std::size_t agreed = 0;  ///< rows whose best token is the reference's

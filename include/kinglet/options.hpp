@@ -1,7 +1,7 @@
 // kinglet/options.hpp: what can a host ask for, and in which units?
 //
-// Every field has a default. A value out of its range is rejected with invalid_argument, never clamped. Views (strings and
-// spans) need to live only as long as the call they are handed to.
+// Every field has a default. A value out of its range is rejected with invalid_argument, never clamped. Views (strings
+// and spans) need to live only as long as the call they are handed to.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -16,39 +16,40 @@
 
 namespace kinglet {
 
+using model::FileAccess;
 using ops::Activations;
 using ops::KvFormat;
 using ops::ScoreFormat;
-using model::FileAccess;
 using sample::SamplerOptions;
 using text::Message;
 
 struct EngineOptions {
   /// "scalar", "avx2", "avx512", "neon"; "" = $KINGLET_BACKEND if it is set, else the best this machine has.
-  std::string_view backend;
-  unsigned threads = 1;             ///< threads of a step, [1, 256]; 1 = the caller's alone, no thread is started
-  std::uint32_t context = 2048;     ///< tokens a session can hold, [1, 2^24]; beyond the trained length: a warning in the log
-  std::uint32_t max_sessions = 4;   ///< sessions open at once, [1, 1024]
-  std::uint64_t kv_tokens = 0;      ///< tokens the KV cache holds for all sessions; 0 = context * max_sessions
-  std::uint32_t max_rows = 256;     ///< tokens that one step may work on, [1, 4096]
-  std::uint32_t max_logits = 0;     ///< rows of a step with logits, [1, max_rows]; 0 = min(max_sessions, 32, max_rows)
-  std::size_t memory_limit = 0;     ///< bytes, mapped file included; 0 = none. Engine::plan tells the least that works
+  std::string_view backend{};
+  unsigned threads = 1;  ///< threads of a step, [1, 256]; 1 = the caller's alone, no thread is started
+  std::uint32_t context =
+      2048;  ///< tokens a session can hold, [1, 2^24]; beyond the trained length: a warning in the log
+  std::uint32_t max_sessions = 4;  ///< sessions open at once, [1, 1024]
+  std::uint64_t kv_tokens = 0;     ///< tokens the KV cache holds for all sessions; 0 = context * max_sessions
+  std::uint32_t max_rows = 256;    ///< tokens that one step may work on, [1, 4096]
+  std::uint32_t max_logits = 0;    ///< rows of a step with logits, [1, max_rows]; 0 = min(max_sessions, 32, max_rows)
+  std::size_t memory_limit = 0;    ///< bytes, mapped file included; 0 = none. Engine::plan tells the least that works
 
   Activations activations = Activations::int8;
   KvFormat kv = KvFormat::fp16;
   ScoreFormat scores = ScoreFormat::fp16;
-  std::uint32_t window = 0;         ///< positions a token sees back, itself included; 0 = all
-  std::uint32_t globals = 0;        ///< first positions that are always seen; needs a window
-  float gate = 0.0f;                ///< share of each product's input channels that the sparse gate drops, [0, 1)
+  std::uint32_t window = 0;   ///< positions a token sees back, itself included; 0 = all
+  std::uint32_t globals = 0;  ///< first positions that are always seen; needs a window
+  float gate = 0.0f;          ///< share of each product's input channels that the sparse gate drops, [0, 1)
 
   FileAccess file_access = FileAccess::map;
-  std::string_view pre_tokenizer;   ///< overrides the name in the file; "" = the file's
+  std::string_view pre_tokenizer{};  ///< overrides the name in the file; "" = the file's
 
   /// Called while loading with the share done, [0, 1]; returning false ends the load with Errc::cancelled.
   bool (*progress)(void* user, float done) = nullptr;
   void* progress_user = nullptr;
 
-  Hooks hooks;
+  Hooks hooks{};
 };
 
 /// How a session turns what is submitted into tokens.
@@ -60,19 +61,19 @@ enum class PromptFormat : std::uint8_t {
 
 struct SessionOptions {
   PromptFormat format = PromptFormat::automatic;
-  std::string_view system;              ///< chat: the system message; "" = none is given to the template
-  std::span<const Message> history;     ///< chat: earlier messages, oldest first
-  std::string_view tools_json;          ///< chat: a JSON array of tool descriptions; "" = none
-  std::string_view template_json;       ///< chat: a JSON object of further template variables; "" = none
-  std::int32_t priority = 0;            ///< higher is planned first
+  std::string_view system{};           ///< chat: the system message; "" = none is given to the template
+  std::span<const Message> history{};  ///< chat: earlier messages, oldest first
+  std::string_view tools_json{};       ///< chat: a JSON array of tool descriptions; "" = none
+  std::string_view template_json{};    ///< chat: a JSON object of further template variables; "" = none
+  std::int32_t priority = 0;           ///< higher is planned first
 };
 
 struct GenerateOptions {
-  std::uint32_t max_new_tokens = 0;             ///< 0 = as many as the context holds
-  std::span<const std::string_view> stop;       ///< generation ends before any of these texts; at most 16, none empty
-  SamplerOptions sampling;
-  bool special_tokens = false;                  ///< control tokens spelt in the prompt are taken as such, not as text
-  bool ignore_end = false;                      ///< go on where the model would end its turn
+  std::uint32_t max_new_tokens = 0;          ///< 0 = as many as the context holds
+  std::span<const std::string_view> stop{};  ///< generation ends before any of these texts; at most 16, none empty
+  SamplerOptions sampling{};
+  bool special_tokens = false;  ///< control tokens spelt in the prompt are taken as such, not as text
+  bool ignore_end = false;      ///< go on where the model would end its turn
 };
 
 /// What an engine will take, in bytes; exact.
@@ -94,7 +95,7 @@ struct MemoryUse {
   std::size_t limit = 0;        ///< 0 = none
   std::uint64_t kv_tokens = 0;  ///< the pool's size
   std::uint64_t kv_tokens_free = 0;
-  std::uint32_t sessions = 0;   ///< open ones
+  std::uint32_t sessions = 0;  ///< open ones
 };
 
 }  // namespace kinglet

@@ -53,11 +53,11 @@ struct SamplerOptions {
   float dry_multiplier = 0.0f;       ///< logits, [0, 100]; 0 = off. A token that would extend a repetition of n
                                      ///< tokens loses multiplier * base^(n - allowed_length), n >= allowed_length
   float dry_base = 1.75f;            ///< [1, 100]
-  std::int32_t dry_allowed_length = 2;         ///< tokens, [1, 2^31)
-  std::int32_t dry_last_n = 1024;              ///< tokens of the history that DRY looks at, [1, 2^20]; 4 bytes each
-  std::span<const std::int32_t> dry_breakers;  ///< token ids that no repetition reaches across
-  std::span<const LogitBias> bias;
-  std::span<const std::int32_t> banned;  ///< token ids that are never chosen
+  std::int32_t dry_allowed_length = 2;           ///< tokens, [1, 2^31)
+  std::int32_t dry_last_n = 1024;                ///< tokens of the history that DRY looks at, [1, 2^20]; 4 bytes each
+  std::span<const std::int32_t> dry_breakers{};  ///< token ids that no repetition reaches across
+  std::span<const LogitBias> bias{};
+  std::span<const std::int32_t> banned{};  ///< token ids that are never chosen
   std::uint64_t seed = 0;
   std::int32_t logprobs = 0;  ///< most probable tokens to report with each choice, [0, 64]; the chosen one's always is
 };
