@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Can the library kill, print, listen or remember behind its host's back? Asks the symbols of what was built.
+#   symbols.sh LIBRARY [UTF8PROC_LIBRARY]
+# symbols_allowed.txt beside this script lists the exceptions, each with its reason.
+set -eu
+library=$1 utf8proc=${2:-}
+here=$(cd "$(dirname "$0")" && pwd)
+failed=0
+complain() { echo "$1"; failed=1; }
+
+# allowed RULE OBJECT SYMBOL: is there a line "RULE OBJECT SYMBOL: reason"?
+allowed() {
+  local rule object rest
+  while read -r rule object rest; do
+    [[ $rule == "$1" && $2 == $object && ${rest%%: *} == "$3" ]] && return 0
+  done < <(grep -v '^#' "$here/symbols_allowed.txt")
+  return 1
+}
+
+# What ends the process, writes where the host did not ask, reads its environment or takes its signals.
+ends='abort|exit|_exit|_Exit|quick_exit|at_quick_exit|atexit|__assert|__assert_fail|__assert_perror_fail|std::terminate\(\)|std::__glibcxx_assert_fail.*|__chk_fail'
+prints='printf|vprintf|puts|putchar|putc|fputs|fputc|fwrite|fprintf|vfprintf|dprintf|perror|__(v?f?d?)printf_chk|psignal|stdout|stderr|stdin|syslog|std::(cout|cerr|clog|cin|wcout|wcerr)|std::ios_base::Init::.*'
+reads='getenv|secure_getenv|environ|setenv|putenv|setlocale'
+signals='signal|sigaction|raise|kill|alarm|longjmp|setjmp|_setjmp|system|fork|popen|rand|srand|random'
+forbidden="^($ends|$prints|$reads|$signals)(@.*)?$"
+
+undefined() {  # OBJECT SYMBOL, one a line
+  nm -A -C --undefined-only "$@" 2>/dev/null | sed -nE 's/^[^:]*:([^:]*):? +[Uuvw] (.*)$/\1 \2/p'
+}
+check_undefined() {
+  while read -r object symbol; do
+    [[ $symbol =~ $forbidden ]] || continue
+    allowed calls "$object" "${symbol%%@*}" || complain "$object calls $symbol"
+  done
+}
+
+if [[ $library == *.a ]]; then
+  check_undefined < <(undefined "$library")
+  [[ -z $utf8proc || $utf8proc != *.a ]] || check_undefined < <(undefined "$utf8proc")
+
+  # Memory that is written and outlives a call: a section for it, but not the one that is read-only after loading.
+  while read -r object symbol; do
+    allowed keeps "$object" "$symbol" || complain "$object keeps the writable global $symbol"
+  done < <(objdump -t -C "$library" | awk '
+    /file format/ { object = $1; sub(/:$/, "", object) }
+    match($0, /\.(data|bss|tdata|tbss|tm_clone)[^ \t]*\t[0-9a-f]+ /) {
+      split(substr($0, RSTART, RLENGTH), part, /[\t ]/)
+      if (part[1] ~ /^\.data\.rel\.ro/ || part[2] ~ /^0+$/) next
+      symbol = substr($0, RSTART + RLENGTH); sub(/^\.hidden /, "", symbol); print object, symbol
+    }')
+
+  # Code that runs when the host starts, and symbols that all copies in a process would share.
+  while read -r object; do
+    allowed starts "$object" init_array || complain "$object runs code before main"
+  done < <(objdump -h "$library" | awk '/file format/ { o = $1; sub(/:$/, "", o) } / \.(init_array|ctors)/ { print o }')
+  while read -r symbol; do
+    complain "$symbol is unique in the process (STB_GNU_UNIQUE)"
+  done < <(nm -C --defined-only "$library" 2>/dev/null | sed -nE 's/^[0-9a-f]+ u //p')
+
+  # Strong names: ours alone, so that nothing of the host is replaced.
+  while read -r symbol; do
+    complain "$symbol is defined outside of kinglet"
+  done < <(nm -C --defined-only --extern-only "$library" 2>/dev/null | sed -nE 's/^[0-9a-f]+ [TDBRSG] //p' |
+           grep -vE '^((non-virtual )?(thunk|vtable|typeinfo|typeinfo name|VTT|guard variable) (to|for) )?kinglet(::|_)' || true)
+else
+  # Everything a shared build exports, and what it asks of the C library.
+  exported=$(nm -D -C --defined-only "$library" | sed -nE 's/^[0-9a-f]+ [A-Za-z] //p')
+  while read -r symbol; do
+    [[ $symbol =~ ^KINGLET_[0-9.]+(@.*)?$ ]] || complain "$symbol is exported"
+  done < <(grep -vE '^((vtable|typeinfo|typeinfo name|VTT) for )?kinglet(::|_)' <<<"$exported" || true)
+  check_undefined < <(nm -D -C --undefined-only "$library" | sed -nE 's/^ +[Uvw] /library /p')
+  [ "$(grep -c kinglet <<<"$exported")" -gt 0 ] || complain "nothing is exported"
+fi
+[ $failed = 0 ] && echo "the symbols of $(basename "$library") are in order"
+exit $failed

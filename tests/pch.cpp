@@ -1,0 +1,1 @@
+// tests/pch.cpp: which file carries the precompiled Catch? (this one; it holds nothing else)
