@@ -2,7 +2,9 @@
 #pragma once
 #include <utility>
 
+#ifndef FMT_HEADER_ONLY
 #define FMT_HEADER_ONLY
+#endif
 #define FMT_ASSERT(condition, message) ((void)0)
 #include <fmt/format.h>
 
