@@ -246,10 +246,8 @@ inline void widen(const void* page, bool fp16, std::size_t rows, std::size_t col
     std::size_t c = 0;
     if (fp16) {
       const std::uint16_t* p = static_cast<const std::uint16_t*>(page) + r * columns;
-      for (; c + V::width <= columns; c += V::width) store(out + r * stride + c, load_fp16(p + c));
-      if constexpr (V::width > 1) {
-        for (; c < columns; ++c) out[r * stride + c] = core::fp16_to_float(p[c]);
-      }
+      for (; c < columns / V::width * V::width; c += V::width) store(out + r * stride + c, load_fp16(p + c));
+      for (; c < columns; ++c) out[r * stride + c] = core::fp16_to_float(p[c]);
     } else {
       const float* p = static_cast<const float*>(page) + r * columns;
       for (; c < columns; ++c) out[r * stride + c] = p[c];
