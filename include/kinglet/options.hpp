@@ -27,8 +27,8 @@ struct EngineOptions {
   /// "scalar", "avx2", "avx512", "neon"; "" = $KINGLET_BACKEND if it is set, else the best this machine has.
   std::string_view backend{};
   unsigned threads = 1;  ///< threads of a step, [1, 256]; 1 = the caller's alone, no thread is started
-  std::uint32_t context =
-      2048;  ///< tokens a session can hold, [1, 2^24]; beyond the trained length: a warning in the log
+  /// Tokens a session can hold, [1, 2^24]; beyond the trained length: a warning in the log.
+  std::uint32_t context = 2048;
   std::uint32_t max_sessions = 4;  ///< sessions open at once, [1, 1024]
   std::uint64_t kv_tokens = 0;     ///< tokens the KV cache holds for all sessions; 0 = context * max_sessions
   std::uint32_t max_rows = 256;    ///< tokens that one step may work on, [1, 4096]
