@@ -22,7 +22,8 @@ class Random {
   /// About normal, mean 0, variance 1: the sum of four 16-bit numbers.
   float normal() {
     const std::uint64_t b = bits();
-    const std::int32_t sum = static_cast<std::int32_t>((b & 0xffff) + ((b >> 16) & 0xffff) + ((b >> 32) & 0xffff) + (b >> 48));
+    const std::int32_t sum =
+        static_cast<std::int32_t>((b & 0xffff) + ((b >> 16) & 0xffff) + ((b >> 32) & 0xffff) + (b >> 48));
     return static_cast<float>(sum - 131070) * (1.0f / 37837.2f);  // sqrt(4 * 65536^2 / 12)
   }
 

@@ -17,7 +17,7 @@ struct Shape {
   std::uint32_t context;     ///< tokens
   float rope_theta;
   float norm_eps;
-  bool tied;     ///< the embedding is the output layer too
+  bool tied;  ///< the embedding is the output layer too
   bool add_bos;
 };
 

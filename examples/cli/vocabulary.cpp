@@ -85,7 +85,8 @@ std::vector<std::uint32_t> make_word(const Learner& learner, Random& random) {
   bool vowel = random.below(2) == 0;
   for (std::uint32_t letters = 1 + random.below(10); letters != 0; --letters) {
     const std::string_view from = vowel ? vowels : consonants;
-    word.push_back(learner.byte(static_cast<unsigned char>(from[random.below(static_cast<std::uint32_t>(from.size()))])));
+    word.push_back(
+        learner.byte(static_cast<unsigned char>(from[random.below(static_cast<std::uint32_t>(from.size()))])));
     if (random.below(5) != 0) vowel = !vowel;
   }
   return word;
