@@ -1,7 +1,5 @@
 #include "files.hpp"
 
-#include <openssl/evp.h>
-
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -9,11 +7,11 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
-#include <vector>
 
 #include "failure.hpp"
 #include "interrupt.hpp"
 #include "progress.hpp"
+#include "sha256.hpp"
 
 namespace kinglet::cli {
 namespace {
@@ -59,7 +57,8 @@ std::string model_path(const std::string& given) {
   const std::string path = (cache() / default_model).string();
   if (!std::filesystem::exists(path))
     bad_input("no model: {} is not there; run 'bash examples/run.sh' to fetch it, or name one with -m MODEL", path);
-  const std::string hash = sha256(path);
+  const std::string hash = sha256_of_file(path);
+  if (hash.empty()) bad_input("{}: cannot be read; check its permissions", path);
   if (hash != default_sha256)
     bad_input("{}: SHA-256 is {} and should be {}; delete the file and run 'bash examples/run.sh'", path, hash,
               default_sha256);
@@ -100,22 +99,6 @@ std::size_t not_text(std::string_view text) {
     at += length;
   }
   return std::string_view::npos;
-}
-
-std::string sha256(const std::string& path) {
-  File file = open_file(path);
-  const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);
-  bool good = hash != nullptr && EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr) == 1;
-  std::vector<unsigned char> buffer(1 << 20);
-  while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get()))
-    good = good && EVP_DigestUpdate(hash.get(), buffer.data(), n) == 1;
-  if (std::ferror(file.get()) != 0) bad_input("cannot read '{}': {}", path, std::strerror(errno));
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned size = 0;
-  if (!good || EVP_DigestFinal_ex(hash.get(), digest.data(), &size) != 1) bad_input("{}: SHA-256 failed", path);
-  std::string text;
-  for (unsigned i = 0; i < size; ++i) text += fmt::format("{:02x}", digest[i]);
-  return text;
 }
 
 }  // namespace kinglet::cli

@@ -21,7 +21,4 @@ std::string read_text(const std::string& path);
 /// The first byte that is not UTF-8 text (a NUL counts as none), or npos.
 std::size_t not_text(std::string_view text);
 
-/// Hexadecimal, of a file.
-std::string sha256(const std::string& path);
-
 }  // namespace kinglet::cli
