@@ -6,6 +6,7 @@
 #define FMT_HEADER_ONLY
 #endif
 #define FMT_ASSERT(condition, message) ((void)0)
+#define FMT_STATIC_THOUSANDS_SEPARATOR ','  // or fmt keeps a locale facet, a global made before main
 #include <fmt/format.h>
 
 #include <kinglet/core/result.hpp>
