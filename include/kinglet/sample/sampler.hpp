@@ -16,11 +16,15 @@
 // Same bits everywhere: with m the largest logit of the candidates, a token's weight in stages 5 and 6 is the integer
 // nearest to exp(l - m) * 2^40, and in stage 8 the one nearest to exp((l - m) / temperature) * 2^40 (exp of
 // core/math.hpp). Integer sums are exact, so the order of summation does not exist. A probability is a weight over the
-// sum of the candidates' weights; what is less probable than 2^-41 of the best is never drawn. The draw is
-// floor(sum * r / 2^64), r = random_bits(seed, position) of sample/philox.hpp; the candidate whose stretch of the
-// cumulated weights, in ascending order of ids, holds it is chosen.
+// sum of the candidates' weights; a token of weight 0 leaves in stages 5 and 6 and is never drawn. A stage "up to a
+// probability of p" keeps tokens until their weights reach p times the sum, the one that reaches it included. Stage 5
+// takes the mean surprise (less log of the sum) as sum(floor(weight * (m - l))) / sum(weight), and keeps tokens in the
+// order of |m - l - mean|, rounded to FP32. Stage 7 keeps l - m >= log(min_p). Stage 8 takes floor(sum * r / 2^64),
+// with r = random_bits(seed, position) of sample/philox.hpp; the token whose stretch of the cumulated weights, in
+// ascending order of ids, holds that number is chosen.
 //
-// Log-probabilities are of the softmax of the logits as they came: before bias, penalties, filters and temperature.
+// Log-probabilities are of the softmax of the logits as they came, before bias, penalties, filters and temperature:
+// (l - m) - log(sum(weight) * 2^-40).
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -55,7 +59,7 @@ struct SamplerOptions {
   float dry_base = 1.75f;            ///< [1, 100]
   std::int32_t dry_allowed_length = 2;           ///< tokens, [1, 2^31)
   std::int32_t dry_last_n = 1024;                ///< tokens of the history that DRY looks at, [1, 2^20]; 4 bytes each
-  std::span<const std::int32_t> dry_breakers{};  ///< token ids that no repetition reaches across
+  std::span<const std::int32_t> dry_breakers{};  ///< ids that no repetition reaches across; not penalised themselves
   std::span<const LogitBias> bias{};
   std::span<const std::int32_t> banned{};  ///< token ids that are never chosen
   std::uint64_t seed = 0;
@@ -83,8 +87,8 @@ class Sampler {
   KINGLET_API static Result<Sampler> create(std::int32_t vocab, std::pmr::memory_resource* memory) noexcept;
   /// The bytes create() takes from its memory; 0 where vocab is out of range.
   KINGLET_API static std::size_t bytes(std::int32_t vocab) noexcept;
-  /// The bytes configure() takes on top of that (at most, over its whole run: twice, since it builds before it swaps).
-  KINGLET_API static std::size_t bytes(const SamplerOptions& options) noexcept;
+  /// The bytes that configure() takes on top of that; while it runs, the old options' are not given back yet.
+  KINGLET_API static std::size_t options_bytes(const SamplerOptions& options) noexcept;
 
   /// Takes new options. invalid_argument names the option and its range; out_of_memory. Changes nothing on failure.
   KINGLET_API Status configure(const SamplerOptions& options) noexcept;

@@ -1,0 +1,66 @@
+// sample/stages.hpp: what does each stage of the sampler do to the candidates?
+//
+// Before the filters a candidate is an index into `values` (-infinity = out). The filters work on keys: 64-bit numbers
+// whose ascending order is that of falling logits and, among equals, of rising ids, so that every selection has one
+// answer.
+#pragma once
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <kinglet/sample/sampler.hpp>
+
+namespace kinglet::sample {
+
+/// @param logit  not NaN; +0 and -0 are equal
+inline std::uint64_t make_key(float logit, std::size_t token) noexcept {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(logit + 0.0f);
+  const std::uint32_t rising = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+  return (std::uint64_t{~rising} << 32) | static_cast<std::uint32_t>(token);
+}
+inline std::uint32_t key_token(std::uint64_t key) noexcept { return static_cast<std::uint32_t>(key); }
+inline float key_logit(std::uint64_t key) noexcept {
+  const std::uint32_t rising = ~static_cast<std::uint32_t>(key >> 32);
+  return std::bit_cast<float>((rising & 0x80000000u) != 0 ? rising & 0x7fffffffu : ~rising);
+}
+
+struct Scan {
+  float max;    ///< -infinity where there is no candidate
+  bool finite;  ///< no NaN and no +infinity
+};
+Scan scan(std::span<const float> logits) noexcept;
+/// The first index of the value `max`, which is there.
+std::size_t first_of(std::span<const float> values, float max) noexcept;
+
+/// Repetition, frequency and presence. invalid_argument: an id out of the vocabulary (values are then unchanged).
+/// @param counts  [vocab], scratch
+Status apply_penalties(const SamplerOptions& options, std::span<const std::int32_t> history, std::span<float> values,
+                       std::span<std::uint64_t> counts) noexcept;
+
+/// @param breakers  options.dry_breakers, ascending
+/// @param lengths   [vocab], scratch
+/// @param match     [options.dry_last_n], scratch
+Status apply_dry(const SamplerOptions& options, std::span<const std::int32_t> breakers,
+                 std::span<const std::int32_t> history, std::span<float> values, std::span<std::uint64_t> lengths,
+                 std::span<std::uint32_t> match) noexcept;
+
+/// Writes the keys of the k largest candidates, in no particular order.
+/// @param keys  [vocab], out
+/// @return how many: k, or all candidates where there are fewer
+std::size_t select_top(std::span<const float> values, std::size_t k, std::span<std::uint64_t> keys) noexcept;
+
+/// Stages 4 to 7.
+/// @param values  [vocab], unchanged
+/// @param max     the largest value
+/// @param keys    [vocab], out: the candidates that are left, at least one
+/// @return how many
+std::size_t filter(const SamplerOptions& options, std::span<const float> values, float max,
+                   std::span<std::uint64_t> keys) noexcept;
+
+/// Stage 8 with a temperature above 0: the index of the drawn value.
+/// @param values  at least one finite one, in ascending order of ids
+/// @param max     the largest value
+std::size_t draw(std::span<const float> values, float max, float temperature, std::uint64_t random) noexcept;
+
+}  // namespace kinglet::sample

@@ -1,0 +1,46 @@
+// sample/weights.inl: the one source of the weights' inner loop, compiled once per instruction set (see weights.cpp)
+
+constexpr std::size_t block = 16;
+
+/// core::exp_f32 for z in [-30, 0], without its branches, so that the compiler can use vectors.
+inline float exp_in_range(float z) noexcept {
+  constexpr float magic = 12582912.0f;
+  const float shifted = std::fma(z, 1.44269504088896341f, magic);
+  const float n = shifted - magic;
+  float r = std::fma(n, -0.693359375f, z);
+  r = std::fma(n, 2.12194440e-4f, r);
+  float p = 1.9875691500e-4f;
+  p = std::fma(p, r, 1.3981999507e-3f);
+  p = std::fma(p, r, 8.3334519073e-3f);
+  p = std::fma(p, r, 4.1665795894e-2f);
+  p = std::fma(p, r, 1.6666665459e-1f);
+  p = std::fma(p, r, 5.0000001201e-1f);
+  const float y = std::fma(p, r * r, r) + 1.0f;
+  return y * std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) << 23) + (127u << 23));
+}
+
+inline void weights_block(const float* x, float m, float t, std::uint64_t* w) noexcept {
+  float e[block];
+  for (std::size_t i = 0; i < block; ++i) {
+    // A mask, not a choice between numbers: GCC makes a branch of that, and no vectors. exp(-30) * 2^40 rounds to 0 too.
+    const float z = (x[i] - m) / t;
+    const std::uint32_t kept = z > -30.0f ? 0xffffffffu : 0u;
+    const float y = exp_in_range(std::bit_cast<float>(std::bit_cast<std::uint32_t>(z) & kept));
+    e[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) & kept);
+  }
+  for (std::size_t i = 0; i < block; ++i) {
+    // The product is exact; at 2^52 the sum's last bit is 1, so that it rounds to an integer.
+    w[i] = std::bit_cast<std::uint64_t>(static_cast<double>(e[i]) * 0x1p40 + 0x1p52) - 0x4330000000000000u;
+  }
+}
+
+void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept {
+  std::size_t i = 0;
+  for (; i + block <= n; i += block) weights_block(x + i, m, t, w + i);
+  if (i == n) return;
+  float rest[block];
+  std::uint64_t out[block];
+  for (std::size_t k = 0; k < block; ++k) rest[k] = i + k < n ? x[i + k] : m;
+  weights_block(rest, m, t, out);
+  for (std::size_t k = 0; i + k < n; ++k) w[i + k] = out[k];
+}
