@@ -1,0 +1,43 @@
+// core/file.hpp: how do a file's bytes come into the process?
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <utility>
+
+#include <kinglet/core/memory.hpp>
+#include <kinglet/core/result.hpp>
+
+namespace kinglet::core {
+
+/// A file's bytes, mapped or copied; counted in a Memory as long as it lives.
+class FileBytes {
+ public:
+  FileBytes() noexcept = default;
+  FileBytes(FileBytes&& other) noexcept { swap(other); }
+  FileBytes& operator=(FileBytes&& other) noexcept {
+    FileBytes(std::move(other)).swap(*this);
+    return *this;
+  }
+  ~FileBytes();
+
+  /// @param path  zero-terminated
+  /// not_found, io_error (a directory, no permission, a failing read), bad_format (empty), out_of_memory.
+  static Result<FileBytes> open(const char* path, Memory& memory, bool copy) noexcept;
+
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  /// False once a mapped file has been written to or cut.
+  bool unchanged() const noexcept;
+
+ private:
+  void swap(FileBytes& other) noexcept;
+
+  Memory* memory_ = nullptr;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+  int descriptor_ = -1;  ///< kept while mapped
+  std::int64_t modified_[2] = {};
+};
+
+}  // namespace kinglet::core
