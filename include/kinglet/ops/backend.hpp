@@ -18,6 +18,18 @@
 
 namespace kinglet::ops {
 
+/// What a matrix is read for.
+enum class WeightUse : std::uint8_t {
+  lookup,   ///< single rows: an embedding
+  product,  ///< all of it, times activations
+};
+
+/// The order of a matrix in memory.
+enum class WeightLayout : std::uint8_t {
+  rows,    ///< as in the file
+  packed,  ///< in the backend's own order
+};
+
 /// A weight matrix [rows][cols]: `rows` outputs, `cols` inputs, each row `row_bytes` of blocks of `format`.
 struct WeightView {
   quant::Format format = quant::Format::f32;
@@ -25,6 +37,7 @@ struct WeightView {
   std::uint32_t cols = 0;
   std::size_t row_bytes = 0;
   const std::byte* data = nullptr;  ///< where the backend's place() put it
+  WeightLayout layout = WeightLayout::rows;
 
   explicit operator bool() const noexcept { return data != nullptr; }
 };
@@ -127,8 +140,9 @@ class Backend {
 
   virtual const char* name() const noexcept = 0;
 
-  /// Makes a matrix or vector (n FP32 values) of the mapped file usable by this backend; a CPU leaves it in place.
-  virtual Result<WeightView> place(const WeightView& weight) noexcept = 0;
+  /// Makes a matrix or vector (n FP32 values) of the mapped file usable by this backend. Where the result's layout is
+  /// `rows`, it lies where it was; a packed one is the backend's, which has taken placed_bytes() for it. out_of_memory.
+  virtual Result<WeightView> place(const WeightView& weight, WeightUse use) noexcept = 0;
   virtual Result<const float*> place(const float* vector, std::size_t n) noexcept = 0;
 
   /// Takes the rows of the next step; the spans must live until its last run().
@@ -157,6 +171,8 @@ struct BackendInfo {
   DeviceMemory (*memory)() noexcept;
   /// Bytes create() will take from its memory. 0 where the shape's sizes overflow.
   std::size_t (*bytes)(const ContextShape& shape) noexcept;
+  /// Bytes that place() will take for a matrix; 0 = it stays where it is.
+  std::size_t (*placed_bytes)(const ContextShape& shape, const WeightView& weight, WeightUse use) noexcept;
   /// The backend lives in `memory`; see BackendDeleter. out_of_memory, backend.
   Result<Backend*> (*create)(const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept;
   void (*destroy)(Backend* backend, core::Memory& memory) noexcept;
