@@ -465,7 +465,7 @@ def gated(matrices, x, share):
             total = total + np.abs(row)
         count += matrix.shape[0]
     key = np.abs(x) * (total / F(count))
-    drop = np.argsort(key, axis=1, kind="stable")[:, :int(np.floor(share * x.shape[1]))]
+    drop = np.argsort(key, axis=1, kind="stable")[:, :int(np.floor(F(share) * F(x.shape[1])))]
     x = x.copy()
     np.put_along_axis(x, drop, F(0), axis=1)
     return x
