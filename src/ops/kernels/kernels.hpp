@@ -46,7 +46,7 @@ struct AttendArgs {
   std::uint32_t queries;               ///< <= query_block
   const float* q[query_block];         ///< [head_dim]
   std::uint32_t position[query_block]; ///< of each query
-  float* state[query_block];           ///< [2 + head_dim]: m, l, o; merged into (first: replaced)
+  float* state[query_block];           ///< [2 + head_dim]: m, l, o; merged into. Nothing yet: m = -infinity, l = 0
   const void* keys[16];                ///< pages of the stretch: [head_dim][16], null past the last query
   const void* values[16];              ///< [16][head_dim]
   std::uint32_t start;                 ///< first position of the stretch
@@ -86,6 +86,8 @@ struct Kernels {
   void (*rotate_halves)(float* head, const float* cos, const float* sin, std::size_t pairs);
   /// scratch: [(16 + 2 * query_block) * round_up(head_dim, 16) + query_block * 256] floats
   void (*attend)(const AttendArgs& args, float* scratch);
+  /// Takes the state of later stretches, [2 + head_dim], into that of earlier ones.
+  void (*merge)(float* state, const float* later, std::size_t head_dim);
 };
 
 /// Floats of `attend`'s scratch.

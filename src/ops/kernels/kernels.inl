@@ -47,10 +47,15 @@ bool norm(const float* x, const float* w, float eps, std::size_t n, float* y) {
   return sum <= 3.402823466e38f;  // false for NaN too
 }
 
+/// The largest magnitude, by its bits: their order is that of the numbers, with a NaN above all, so that one reaches the
+/// scale and through it the output.
 inline float largest(const float* x, std::size_t n) {
-  float m = 0.0f;
-  for (std::size_t i = 0; i < n; ++i) m = __builtin_fabsf(x[i]) > m ? __builtin_fabsf(x[i]) : m;
-  return m;
+  std::uint32_t m = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint32_t size = core::float_bits(x[i]) & 0x7fffffffu;
+    m = size > m ? size : m;
+  }
+  return core::bits_float(m);
 }
 
 void quantize_int8(const ActivationRow& row, std::size_t n) {
@@ -242,15 +247,15 @@ inline Visible visible(const AttendArgs& a, std::uint32_t position) {
 
 /// One page of keys or values as FP32, `rows` rows of `columns`, at a stride; what is beyond the columns stays.
 inline void widen(const void* page, bool fp16, std::size_t rows, std::size_t columns, std::size_t stride, float* out) {
+  const std::size_t whole = columns - columns % V::width;
   for (std::size_t r = 0; r < rows; ++r) {
-    std::size_t c = 0;
     if (fp16) {
       const std::uint16_t* p = static_cast<const std::uint16_t*>(page) + r * columns;
-      for (; c < columns / V::width * V::width; c += V::width) store(out + r * stride + c, load_fp16(p + c));
-      for (; c < columns; ++c) out[r * stride + c] = core::fp16_to_float(p[c]);
+      for (std::size_t c = 0; c < whole; c += V::width) store(out + r * stride + c, load_fp16(p + c));
+      for (std::size_t c = whole; c < columns; ++c) out[r * stride + c] = core::fp16_to_float(p[c]);
     } else {
       const float* p = static_cast<const float*>(page) + r * columns;
-      for (; c < columns; ++c) out[r * stride + c] = p[c];
+      for (std::size_t c = 0; c < columns; ++c) out[r * stride + c] = p[c];
     }
   }
 }
@@ -319,20 +324,25 @@ inline void value_chunk(const float* p, const float* values, std::size_t stride,
   for (std::size_t d = 0; d < D; ++d) store(o + d * V::width, sum[d]);
 }
 
-inline void merge(const AttendArgs& a, std::size_t q, float m, float l, const float* o) {
-  float* state = a.state[q];
-  if (state[1] == 0.0f && state[0] == -__builtin_inff()) {  // nothing yet: see attention's first phase
+/// Takes a later stretch (m, l, o) into a query's state.
+inline void take(float* state, float m, float l, const float* o, std::size_t head_dim) {
+  if (state[1] == 0.0f && state[0] == -__builtin_inff()) {  // the first one, as it is
     state[0] = m;
     state[1] = l;
-    for (std::size_t d = 0; d < a.head_dim; ++d) state[2 + d] = o[d];
+    for (std::size_t d = 0; d < head_dim; ++d) state[2 + d] = o[d];
     return;
   }
   const float larger = m > state[0] ? m : state[0];
   const float wa = core::exp_f32(state[0] - larger);
   const float wb = core::exp_f32(m - larger);
   state[1] = __builtin_fmaf(state[1], wa, l * wb);
-  for (std::size_t d = 0; d < a.head_dim; ++d) state[2 + d] = __builtin_fmaf(state[2 + d], wa, o[d] * wb);
+  for (std::size_t d = 0; d < head_dim; ++d) state[2 + d] = __builtin_fmaf(state[2 + d], wa, o[d] * wb);
   state[0] = larger;
+}
+
+void merge(float* state, const float* later, std::size_t head_dim) {
+  if (later[1] == 0.0f && later[0] == -__builtin_inff()) return;  // no position of that stretch is visible
+  take(state, later[0], later[1], later + 2, head_dim);
 }
 
 void attend(const AttendArgs& a, float* scratch) {
@@ -374,12 +384,14 @@ void attend(const AttendArgs& a, float* scratch) {
     }
   }
   for (std::size_t q = 0; q < a.queries; ++q) {
-    if (see[q].global_end != 0 || see[q].first < see[q].last) merge(a, q, m[q], l[q], out + q * padded);
+    if (see[q].global_end != 0 || see[q].first < see[q].last) {
+      take(a.state[q], m[q], l[q], out + q * padded, a.head_dim);
+    }
   }
 }
 
 const Kernels& kernels() noexcept {
   static constexpr Kernels table{norm,         quantize_int8, quantize_fp8,       product_fp32,  product_int8,
-                                 product_fp8,  swiglu,        rotate_interleaved, rotate_halves, attend};
+                                 product_fp8,  swiglu,        rotate_interleaved, rotate_halves, attend, merge};
   return table;
 }

@@ -7,6 +7,8 @@
 #include <kinglet/ops/backend.hpp>
 
 #include "ops/kernels/kernels.hpp"
+#include "ops/kernels/packed.hpp"
+#include "quant/group.hpp"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -20,8 +22,11 @@
 
 namespace kinglet::ops::avx2 {
 #include "ops/kernels/simd_avx2.inl"
+#include "ops/kernels/bytes_avx2.inl"
 
 #include "ops/kernels/kernels.inl"
+
+#include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx2
 
 #if defined(__clang__)

@@ -7,8 +7,14 @@
 #include <kinglet/ops/backend.hpp>
 
 #include "ops/kernels/kernels.hpp"
+#include "ops/kernels/packed.hpp"
+#include "quant/group.hpp"
 
 #if defined(__x86_64__)
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12's own header (its bug 105593)
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
 
 #if defined(__clang__)
@@ -20,8 +26,11 @@
 
 namespace kinglet::ops::avx512 {
 #include "ops/kernels/simd_avx512.inl"
+#include "ops/kernels/bytes_avx512.inl"
 
 #include "ops/kernels/kernels.inl"
+
+#include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx512
 
 #if defined(__clang__)

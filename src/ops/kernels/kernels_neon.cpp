@@ -4,14 +4,19 @@
 #include <kinglet/ops/backend.hpp>
 
 #include "ops/kernels/kernels.hpp"
+#include "ops/kernels/packed.hpp"
+#include "quant/group.hpp"
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
 
 namespace kinglet::ops::neon {
 #include "ops/kernels/simd_neon.inl"
+#include "ops/kernels/bytes_neon.inl"
 
 #include "ops/kernels/kernels.inl"
+
+#include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::neon
 
 #endif

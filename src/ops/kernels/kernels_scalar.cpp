@@ -6,9 +6,14 @@
 #include <kinglet/ops/backend.hpp>
 
 #include "ops/kernels/kernels.hpp"
+#include "ops/kernels/packed.hpp"
+#include "quant/group.hpp"
 
 namespace kinglet::ops::scalar {
 #include "ops/kernels/simd_scalar.inl"
+#include "ops/kernels/bytes_scalar.inl"
 
 #include "ops/kernels/kernels.inl"
+
+#include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::scalar

@@ -1,0 +1,87 @@
+// ops/kernels/bytes_scalar.inl: codes of weights, four columns by eight rows, in plain C++
+
+struct B {
+  std::uint8_t v[4 * V::width];
+};
+
+constexpr bool signed_bytes = false;
+constexpr std::size_t rows_at_once = 4;
+
+template <class F>
+inline B each_byte(F f) {
+  B r;
+  for (std::size_t i = 0; i < sizeof(B); ++i) r.v[i] = static_cast<std::uint8_t>(f(i));
+  return r;
+}
+template <class F>
+inline I each_lane(F f) {
+  I r;
+  for (std::size_t i = 0; i < V::width; ++i) r.v[i] = f(i);
+  return r;
+}
+
+inline B load_b(const std::byte* p) {
+  return each_byte([&](std::size_t i) { return p[i]; });
+}
+inline B and_b(B a, std::uint8_t mask) {
+  return each_byte([&](std::size_t i) { return a.v[i] & mask; });
+}
+inline B or_masked(B a, B b, std::uint8_t mask) {
+  return each_byte([&](std::size_t i) { return a.v[i] | (b.v[i] & mask); });
+}
+template <int N>
+inline B shift_left(B a) {
+  return each_byte([&](std::size_t i) { return a.v[i] << N; });
+}
+template <int N>
+inline B shift_right(B a) {
+  return each_byte([&](std::size_t i) { return a.v[i] >> N; });
+}
+inline B flip_b(B a) {
+  return each_byte([&](std::size_t i) { return a.v[i] ^ 0x80; });
+}
+inline B lookup_b(const std::uint8_t* table, B index) {
+  return each_byte([&](std::size_t i) { return table[index.v[i]]; });
+}
+
+inline I set1_i(std::int32_t x) {
+  return each_lane([&](std::size_t) { return x; });
+}
+template <int N>
+inline I shift_left_i(I a) {
+  return each_lane([&](std::size_t i) { return a.v[i] * (1 << N); });
+}
+template <int N>
+inline I shift_right_i(I a) {
+  return each_lane([&](std::size_t i) { return a.v[i] >> N; });
+}
+inline I and_i(I a, std::int32_t b) {
+  return each_lane([&](std::size_t i) { return a.v[i] & b; });
+}
+inline I or_i(I a, I b) {
+  return each_lane([&](std::size_t i) { return a.v[i] | b.v[i]; });
+}
+inline I widen_u8(const std::byte* p) {
+  return each_lane([&](std::size_t i) { return static_cast<std::int32_t>(p[i]); });
+}
+inline I widen_s8(const std::byte* p) {
+  return each_lane([&](std::size_t i) { return static_cast<std::int32_t>(static_cast<std::int8_t>(p[i])); });
+}
+inline I high_bits(const std::byte* p, std::size_t part) {
+  return each_lane([&](std::size_t i) { return (static_cast<std::int32_t>(p[i]) >> (4 * part)) & 15; });
+}
+
+inline I dot4(I acc, const B& w, const std::int8_t* a) {
+  return each_lane([&](std::size_t i) {
+    const std::uint8_t* p = w.v + 4 * i;
+    return acc.v[i] + p[0] * a[0] + p[1] * a[1] + p[2] * a[2] + p[3] * a[3];
+  });
+}
+inline I dot16(I acc, const B* w, const std::int8_t* a) {
+  for (std::size_t j = 0; j < 4; ++j) acc = dot4(acc, w[j], a + 4 * j);
+  return acc;
+}
+template <std::uint32_t Bits>
+inline I dot32(I acc, const B* w, const std::int8_t* a) {
+  return dot16(dot16(acc, w, a), w + 4, a + 16);
+}

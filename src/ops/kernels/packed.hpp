@@ -1,0 +1,99 @@
+// ops/kernels/packed.hpp: in which order do the fast kernels read quantized weights?
+//
+// A strip is 16 rows of a matrix over all of its columns, group after group of 32 columns. One register of codes holds
+// 16 rows by 4 columns, so lanes are outputs and no sum crosses lanes; narrower registers take the rows in parts, in
+// the same order. A strip takes the bytes of its rows in the file:
+//
+//   codes    [groups][bytes]  4 bits: 4 chunks of 64 bytes, chunk i = columns 4i.. in the low nibbles, 16 + 4i.. in the
+//   high
+//                             5 bits: and a chunk of fifth bits, bit j of byte c of a row = column 4j + c
+//                             6 bits: and two chunks of upper pairs of bits, chunk h pair j = column 16h + 4j + c
+//                             8 bits: 8 chunks, column 4j + c; the sign bit flipped
+//   meta     [groups][bytes]  scales of a group, FP16 d[16] (and FP16 m[16]); K-quants: 6-bit scales and minima
+//                             as 16 bytes (scale low 4 | min low 4 << 4) and 8 bytes (row r: 2 + 2 bits, row r + 8
+//                             above); Q6_K: int8 scale[2][16]
+//   super    [groups / 8]     K-quants: FP16 d[16] (and FP16 dmin[16])
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include <kinglet/quant/format.hpp>
+
+namespace kinglet::ops {
+
+/// Outputs of a strip.
+inline constexpr std::uint32_t strip_rows = 16;
+/// Rows of activations that a product takes at once.
+inline constexpr std::uint32_t panel_rows = 8;
+
+struct StripLayout {
+  std::uint32_t codes = 0;  ///< bytes of a group; 0 = the format has no strips
+  std::uint32_t meta = 0;   ///< bytes of a group
+  std::uint32_t super = 0;  ///< bytes of 8 groups
+};
+
+constexpr StripLayout strip_layout(quant::Format format) noexcept {
+  using quant::Format;
+  switch (format) {
+    case Format::q4_0:
+    case Format::iq4_nl: return {256, 32, 0};
+    case Format::q4_1: return {256, 64, 0};
+    case Format::q5_0: return {320, 32, 0};
+    case Format::q5_1: return {320, 64, 0};
+    case Format::q8_0: return {512, 32, 0};
+    case Format::q4_k: return {256, 24, 64};
+    case Format::q5_k: return {320, 24, 64};
+    case Format::q6_k: return {384, 32, 32};
+    default: return {};
+  }
+}
+
+/// Bytes of a strip of `cols` columns (a multiple of the format's block).
+constexpr std::size_t strip_bytes(quant::Format format, std::size_t cols) noexcept {
+  const StripLayout l = strip_layout(format);
+  return cols / 32 * (l.codes + l.meta) + cols / 256 * l.super;
+}
+
+/// Packs rows [0, rows) of GGUF blocks, rows <= 16; the missing ones become zeros.
+/// @param data  the first row
+/// @param out   [strip_bytes(format, cols)]
+void pack_strip(quant::Format format, const std::byte* data, std::size_t row_bytes, std::uint32_t rows,
+                std::uint32_t cols, std::byte* out) noexcept;
+
+/// Up to panel_rows rows of INT8 activations side by side, made once for all products that read them.
+struct Panel {
+  std::uint32_t rows;
+  const std::int8_t* q;        ///< [groups][rows][32]
+  const float* d;              ///< [groups][rows]
+  const std::int32_t* zero;    ///< [groups][rows] -8 * sum of q: what codes with a zero point of 8 count too much
+  const std::int32_t* halves;  ///< [groups][rows][2] the same over 16 columns each
+  const float* sum;            ///< [groups][rows] sum of q
+};
+
+/// Bytes of a panel's arrays for `cols` columns, each array and the whole a multiple of 64.
+constexpr std::size_t panel_bytes(std::size_t cols) noexcept {
+  return (panel_rows * (cols + cols / 32 * (sizeof(float) * 2 + sizeof(std::int32_t) * 3)) + 6 * 64) / 64 * 64;
+}
+
+struct StripKernels {
+  /// Makes a panel of `rows` rows; memory is [panel_bytes(cols)], 64-byte aligned.
+  Panel (*quantize)(float* const* x, std::uint32_t rows, std::size_t cols, std::byte* memory);
+  /// out[r * stride + i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the panel's rows, by format.
+  void (*product[quant::format_count])(const std::byte* strip, std::size_t cols, const Panel& x, float* out,
+                                        std::size_t stride);
+};
+
+namespace scalar {
+const StripKernels& strip_kernels() noexcept;
+}
+namespace avx2 {
+const StripKernels& strip_kernels() noexcept;
+}
+namespace avx512 {
+const StripKernels& strip_kernels() noexcept;
+}
+namespace neon {
+const StripKernels& strip_kernels() noexcept;
+}
+
+}  // namespace kinglet::ops

@@ -1,0 +1,115 @@
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "ops/kernels/kernels.hpp"
+#include "ops/kernels/packed.hpp"
+#include "tests/catch.hpp"
+
+using namespace kinglet;
+using namespace kinglet::ops;
+
+namespace {
+
+struct Set {
+  const char* name;
+  const StripKernels& (*strips)() noexcept;
+};
+
+std::vector<Set> sets() {
+  std::vector<Set> all{{"scalar", scalar::strip_kernels}};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back({"avx2", avx2::strip_kernels});
+  if (__builtin_cpu_supports("avx512vnni")) all.push_back({"avx512", avx512::strip_kernels});
+#elif defined(__aarch64__)
+  all.push_back({"neon", neon::strip_kernels});
+#endif
+  return all;
+}
+
+/// Random blocks whose scales are finite.
+std::vector<std::byte> random_rows(quant::Format format, std::size_t rows, std::size_t cols, std::mt19937& random) {
+  const quant::FormatInfo& f = quant::info(format);
+  std::vector<std::byte> data(rows * quant::format_bytes(format, cols));
+  for (std::byte& b : data) b = static_cast<std::byte>(random());
+  const auto finite = [](std::byte& high) { high &= std::byte{0xbb}; };  // the exponent's bit 4 goes
+  for (std::size_t at = 0; at < data.size(); at += f.block_bytes) {
+    if (format == quant::Format::q6_k) {
+      finite(data[at + 209]);
+    } else {
+      finite(data[at + 1]);
+      if (format != quant::Format::q4_0 && format != quant::Format::iq4_nl) finite(data[at + 3]);
+    }
+  }
+  return data;
+}
+
+/// The same chains from the tiles that the plain products read.
+std::vector<float> expected(quant::Format format, const std::vector<std::byte>& data, std::size_t rows,
+                            std::size_t cols, std::vector<std::vector<float>>& x) {
+  static GroupTile tile;
+  const Kernels& plain = scalar::kernels();
+  std::vector<float> out(x.size() * tile_outputs);
+  for (std::size_t r = 0; r < x.size(); ++r) {
+    std::vector<std::int16_t> q(cols);
+    std::vector<float> d(cols / 32);
+    std::vector<std::int32_t> sums(cols / 16);
+    const ActivationRow row{x[r].data(), q.data(), nullptr, d.data(), sums.data()};
+    plain.quantize_int8(row, cols);
+    for (std::size_t k = 0; k < cols; k += tile_inputs) {
+      const auto n = static_cast<std::uint32_t>(std::min<std::size_t>(tile_inputs, cols - k));
+      load_tile(format, data.data(), quant::format_bytes(format, cols), 0, static_cast<std::uint32_t>(rows),
+                static_cast<std::uint32_t>(k), n, tile);
+      plain.product_int8(tile, &row, 1, k, n, out.data() + r * tile_outputs);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("strips give the bits of the plain products, whatever the format, the rows and the instruction set") {
+  using quant::Format;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  for (const Format format : {Format::q4_0, Format::q4_1, Format::q5_0, Format::q5_1, Format::q8_0, Format::q4_k,
+                              Format::q5_k, Format::q6_k, Format::iq4_nl}) {
+    const std::size_t block = quant::info(format).block;
+    for (const std::size_t blocks : {1, 3, 8}) {
+      const std::size_t cols = block * blocks;
+      for (const std::size_t rows : {1, 7, 16}) {
+        const auto data = random_rows(format, rows, cols, random);
+        std::vector<std::byte> strip(strip_bytes(format, cols) + 64);
+        pack_strip(format, data.data(), quant::format_bytes(format, cols), static_cast<std::uint32_t>(rows),
+                   static_cast<std::uint32_t>(cols), strip.data());
+        for (std::uint32_t n = 1; n <= panel_rows; ++n) {
+          std::vector<std::vector<float>> x(n, std::vector<float>(cols));
+          std::vector<float*> pointers;
+          for (auto& row : x) {
+            for (float& v : row) v = normal(random);
+            pointers.push_back(row.data());
+          }
+          const auto want = expected(format, data, rows, cols, x);
+          for (const Set& set : sets()) {
+            std::vector<std::byte> memory(panel_bytes(cols) + 64);
+            const Panel panel = set.strips().quantize(pointers.data(), n, cols, memory.data());
+            float out[panel_rows * strip_rows];
+            set.strips().product[static_cast<std::size_t>(format)](strip.data(), cols, panel, out, strip_rows);
+            for (std::uint32_t r = 0; r < n; ++r) {
+              INFO(set.name << " " << quant::info(format).name << " cols " << cols << " rows " << rows << " row " << r);
+              REQUIRE(std::memcmp(out + r * strip_rows, want.data() + r * tile_outputs, rows * sizeof(float)) == 0);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a strip takes the bytes of its rows in the file") {
+  for (std::size_t f = 0; f < quant::format_count; ++f) {
+    const auto format = static_cast<quant::Format>(f);
+    if (strip_layout(format).codes == 0) continue;
+    CHECK(strip_bytes(format, 512) == strip_rows * quant::format_bytes(format, 512));
+  }
+}
