@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 #include <span>
-#include <string>
 #include <string_view>
 
 namespace kinglet::cli {
@@ -26,8 +25,5 @@ std::span<const Shape> shapes();
 
 /// Null where there is none of that name.
 const Shape* find_shape(std::string_view name);
-
-/// All names, for a message.
-std::string shape_names();
 
 }  // namespace kinglet::cli

@@ -1,0 +1,80 @@
+// ops/backends.cpp: which backends are compiled in, and which of them can this machine run?
+#include <unistd.h>
+
+#include <cstring>
+#include <string_view>
+
+#include "core/fail.hpp"
+#include "ops/cpu_backend.hpp"
+#include "ops/cpu_features.hpp"
+
+namespace kinglet::ops {
+namespace {
+
+DeviceMemory host_memory() noexcept {
+  const long page = ::sysconf(_SC_PAGESIZE), total = ::sysconf(_SC_PHYS_PAGES), free = ::sysconf(_SC_AVPHYS_PAGES);
+  if (page < 0 || total < 0 || free < 0) return {};
+  return {static_cast<std::uint64_t>(total) * static_cast<std::uint64_t>(page),
+          static_cast<std::uint64_t>(free) * static_cast<std::uint64_t>(page)};
+}
+
+template <const CpuBackend::Isa& isa>
+constexpr BackendInfo cpu(const char* description, const char* instruction_set, bool (*available)() noexcept) {
+  return {isa.name,
+          description,
+          instruction_set,
+          available,
+          host_memory,
+          CpuBackend::bytes,
+          CpuBackend::placed_bytes,
+          [](const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept {
+            return CpuBackend::create(isa, shape, hooks, memory);
+          },
+          CpuBackend::destroy};
+}
+
+constexpr CpuBackend::Isa scalar_isa{"scalar", scalar::kernels, scalar::strip_kernels};
+#if defined(__x86_64__)
+constexpr CpuBackend::Isa avx2_isa{"avx2", avx2::kernels, avx2::strip_kernels};
+constexpr CpuBackend::Isa avx512_isa{"avx512", avx512::kernels, avx512::strip_kernels};
+#elif defined(__aarch64__)
+constexpr CpuBackend::Isa neon_isa{"neon", neon::kernels, neon::strip_kernels};
+#endif
+
+bool always() noexcept { return true; }
+
+constexpr BackendInfo all[] = {
+#if defined(__x86_64__)
+    cpu<avx512_isa>("x86-64 with 512-bit vectors and integer dot products", "AVX-512 F, BW, DQ, VL and VNNI",
+                    []() noexcept { return cpu_features().avx512; }),
+    cpu<avx2_isa>("x86-64 with 256-bit vectors", "AVX2, FMA and F16C", []() noexcept { return cpu_features().avx2; }),
+#elif defined(__aarch64__)
+    cpu<neon_isa>("AArch64 with 128-bit vectors", "NEON", always),
+#endif
+    cpu<scalar_isa>("plain C++, for any machine", "none", always),
+};
+
+}  // namespace
+
+std::span<const BackendInfo> backends() noexcept { return all; }
+
+Result<const BackendInfo*> find_backend(const char* name) noexcept {
+  for (const BackendInfo& backend : all) {
+    if (*name == '\0' ? backend.available() : std::strcmp(backend.name, name) == 0) {
+      if (backend.available()) return &backend;
+      return core::fail(Errc::backend,
+                        "backend '{}' needs {}, which this machine lacks; leave the choice to the library", name,
+                        backend.instruction_set);
+    }
+  }
+  char names[128] = {};
+  auto out = fmt::format_to_n_result<char*>{names, 0};
+  for (const BackendInfo& backend : all) {
+    out = fmt::format_to_n(out.out, static_cast<std::size_t>(names + sizeof names - 1 - out.out), "{}{}",
+                           &backend == all ? "" : ", ", backend.name);
+  }
+  return core::fail(Errc::not_found, "there is no backend '{:.32}' in this build; it has {}", name,
+                    std::string_view(names, static_cast<std::size_t>(out.out - names)));
+}
+
+}  // namespace kinglet::ops

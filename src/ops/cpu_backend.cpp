@@ -1,0 +1,229 @@
+#include "ops/cpu_backend.hpp"
+
+#include <algorithm>
+
+#include <kinglet/core/float_env.hpp>
+
+#include "core/fail.hpp"
+
+namespace kinglet::ops {
+namespace {
+
+constexpr std::uint32_t blocks(std::uint32_t n, std::uint32_t size) noexcept { return (n + size - 1) / size; }
+
+}  // namespace
+
+CpuBackend::CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayout& layout, const Hooks& hooks,
+                       core::Memory& memory)
+    : isa_(isa),
+      kernels_(isa.kernels()),
+      strips_(isa.strips()),
+      shape_(shape),
+      layout_(layout),
+      memory_(memory),
+      workers_memory_(at<std::byte>(layout.workers), layout.workers_bytes, std::pmr::null_memory_resource()),
+      pool_(shape.threads, hooks, &workers_memory_) {
+  for (std::uint32_t i = 0; i < shape.max_rows; ++i) at<std::int32_t>(layout_.bad)[i] = -1;
+}
+
+Result<Backend*> CpuBackend::create(const Isa& isa, const ContextShape& shape, const Hooks& hooks,
+                                    core::Memory& memory) noexcept {
+  return core::guarded([&]() -> Result<Backend*> {
+    const CpuLayout layout = cpu_layout(shape, sizeof(CpuBackend));
+    if (layout.total == 0) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
+    void* block = memory.allocate(layout.total, alignof(CpuBackend) > 64 ? alignof(CpuBackend) : 64);
+    try {
+      return new (block) CpuBackend(isa, shape, layout, hooks, memory);
+    } catch (...) {
+      memory.deallocate(block, layout.total, 64);
+      throw;
+    }
+  });
+}
+
+void CpuBackend::destroy(Backend* backend, core::Memory& memory) noexcept {
+  auto* self = static_cast<CpuBackend*>(backend);
+  for (PackedBlock* block = self->packed_; block != nullptr;) {
+    PackedBlock* next = block->next;
+    memory.deallocate(block, block->bytes, alignof(PackedBlock));
+    block = next;
+  }
+  const std::size_t total = self->layout_.total;
+  self->~CpuBackend();
+  memory.deallocate(static_cast<void*>(self), total, 64);
+}
+
+std::size_t CpuBackend::placed_bytes(const ContextShape& shape, const WeightView& weight, WeightUse use) noexcept {
+  if (use != WeightUse::product || shape.activations != Activations::int8) return 0;
+  const std::size_t strip = strip_bytes(weight.format, weight.cols);
+  return strip == 0 ? 0 : sizeof(PackedBlock) + strip * blocks(weight.rows, strip_rows);
+}
+
+Result<WeightView> CpuBackend::place(const WeightView& weight, WeightUse use) noexcept {
+  const std::size_t bytes = placed_bytes(shape_, weight, use);
+  if (bytes == 0) return weight;
+  return core::guarded([&]() -> Result<WeightView> {
+    auto* block = new (memory_.allocate(bytes, alignof(PackedBlock))) PackedBlock{packed_, bytes};
+    packed_ = block;
+    WeightView packed = weight;
+    packed.layout = WeightLayout::packed;
+    packed.row_bytes = strip_bytes(weight.format, weight.cols);
+    packed.data = reinterpret_cast<const std::byte*>(block + 1);
+    struct Job {
+      const WeightView& from;
+      const WeightView& to;
+      std::atomic<std::uint32_t> next{0};
+    } job{weight, packed};
+    pool_.run(
+        [](void* context, std::size_t) {
+          Job& j = *static_cast<Job*>(context);
+          const std::uint32_t count = blocks(j.from.rows, strip_rows);
+          for (std::uint32_t i = j.next++; i < count; i = j.next++) {
+            const std::uint32_t first = i * strip_rows;
+            pack_strip(j.from.format, j.from.data + first * j.from.row_bytes, j.from.row_bytes,
+                       std::min(strip_rows, j.from.rows - first), j.from.cols,
+                       const_cast<std::byte*>(j.to.data) + i * j.to.row_bytes);
+          }
+        },
+        &job);
+    return packed;
+  });
+}
+
+Result<const float*> CpuBackend::place(const float* vector, std::size_t) noexcept { return vector; }
+
+Status CpuBackend::begin(const Batch& batch) noexcept {
+  if (batch.rows.size() > shape_.max_rows || batch.sequences.size() > shape_.max_sequences ||
+      batch.logits.size() > shape_.max_logits || batch.hidden.size() > shape_.max_rows) {
+    return core::fail(Errc::invalid_argument, "a step of {} rows does not fit the backend", batch.rows.size());
+  }
+  batch_ = batch;
+  const std::uint32_t each = shape_.heads / shape_.kv_heads;
+  auto* first = at<std::uint32_t>(layout_.first_tile);
+  first[0] = 0;
+  for (std::size_t s = 0; s < batch.sequences.size(); ++s) {
+    first[s + 1] = first[s] + shape_.kv_heads * blocks(batch.sequences[s].rows * each, query_block);
+  }
+  for (std::size_t r = 0; r < batch.rows.size(); ++r) at<std::int32_t>(layout_.bad)[r] = -1;
+  return {};
+}
+
+std::uint32_t CpuBackend::phases(const Op& op) const noexcept {
+  switch (op.kind) {
+    case OpKind::embed:
+    case OpKind::attention: return 1;
+    case OpKind::attention_input: return 3;
+    default: return 2;
+  }
+}
+
+CpuBackend::Input CpuBackend::input(const Op& op) const noexcept {
+  const std::uint32_t n = op.kind == OpKind::output ? static_cast<std::uint32_t>(batch_.logits.size()) : rows();
+  switch (op.kind) {
+    case OpKind::attention:
+    case OpKind::project: return {wide_row(0), layout_.wide_row, shape_.heads * shape_.head_dim, n};
+    case OpKind::down: return {wide_row(0), layout_.wide_row, shape_.ffn, n};
+    default: return {normed_row(0), layout_.narrow_row, shape_.dim, n};
+  }
+}
+
+std::uint32_t CpuBackend::outputs(const Op& op) const noexcept {
+  if (op.kind == OpKind::gate_up) return op.weight[0].rows;
+  std::uint32_t n = 0;
+  for (const WeightView& w : op.weight) n += blocks(w.rows, tile_outputs) * tile_outputs;
+  return n;
+}
+
+// Phases: embed 0 = rows; attention 0 = (sequence, KV head, block of queries). The others: 0 = the products' inputs, 1
+// = products; attention_input 2 = rotation and the cache.
+Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
+  const Input in = input(op);
+  const auto cols = static_cast<float>(in.cols);
+  if (op.kind == OpKind::embed) return {rows(), cols};
+  if (op.kind == OpKind::attention) {
+    std::uint64_t positions = 0;
+    for (const Sequence& s : batch_.sequences) positions += s.first_position + s.rows;
+    const std::uint32_t tiles = at<std::uint32_t>(layout_.first_tile)[batch_.sequences.size()];
+    const auto mean =
+        static_cast<float>(positions) / static_cast<float>(std::max<std::size_t>(1, batch_.sequences.size()));
+    return {tiles, mean * static_cast<float>(2 * shape_.head_dim * query_block)};
+  }
+  if (phase == 0) {
+    const auto hidden = op.kind == OpKind::output ? static_cast<std::uint32_t>(batch_.hidden.size()) : 0;
+    return {blocks(in.rows, panel_rows) + hidden, 4 * cols * panel_rows};
+  }
+  if (phase == 2) return {rows(), static_cast<float>(layout_.qkv_row) * 4};
+  const std::uint32_t tiles = blocks(outputs(op), tile_outputs) * blocks(in.rows, row_block);
+  const float matrices = op.kind == OpKind::gate_up ? 2.0f : 1.0f;
+  return {tiles, matrices * cols * static_cast<float>(tile_outputs * std::min(in.rows, row_block))};
+}
+
+void CpuBackend::run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept {
+  if (op.kind == OpKind::embed) return embed_row(op, tile);
+  if (op.kind == OpKind::attention) return attention_tile(op, tile, scratch(thread));
+  if (phase == 1) return product_tile(op, tile, scratch(thread));
+  if (phase == 2) return rotate_and_store(op, tile);
+  const std::uint32_t panels = blocks(input(op).rows, panel_rows);
+  if (tile < panels) return prepare_panel(op, tile);
+  hidden_row(op, tile - panels);
+}
+
+Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last) noexcept {
+  if (first >= last) return {};
+  if (last - first == 1 || shape_.threads == 1) {
+    const core::FloatEnvironment environment;
+    for (std::uint32_t tile = first; tile < last; ++tile) run_tile(op, phase, tile, 0);
+    return {};
+  }
+  struct Job {
+    CpuBackend& self;
+    const Op& op;
+    std::uint32_t phase, last, chunk;
+    std::atomic<std::uint32_t> next;
+  };
+  // Chunks small enough that a core which is taken away costs its share only.
+  const std::uint32_t chunk = std::max(1u, (last - first) / (shape_.threads * 8));
+  Job job{*this, op, phase, last, chunk, {first}};
+  pool_.run(
+      [](void* context, std::size_t thread) {
+        Job& j = *static_cast<Job*>(context);
+        const core::FloatEnvironment environment;
+        for (std::uint32_t tile = j.next.fetch_add(j.chunk); tile < j.last; tile = j.next.fetch_add(j.chunk)) {
+          const std::uint32_t end = std::min(j.last, tile + j.chunk);
+          for (std::uint32_t t = tile; t < end; ++t) j.self.run_tile(j.op, j.phase, t, thread);
+        }
+      },
+      &job);
+  return {};
+}
+
+Result<std::span<const float>> CpuBackend::logits(std::uint32_t i) noexcept {
+  if (i >= batch_.logits.size()) return core::fail(Errc::invalid_argument, "the step has no logits row {}", i);
+  return std::span<const float>(at<float>(layout_.logits) + std::size_t{i} * shape_.vocab, shape_.vocab);
+}
+
+Result<std::span<const float>> CpuBackend::hidden(std::uint32_t i) noexcept {
+  if (i >= batch_.hidden.size()) return core::fail(Errc::invalid_argument, "the step has no hidden row {}", i);
+  return std::span<const float>(wide_row(i), shape_.dim);
+}
+
+std::int32_t CpuBackend::bad_layer(std::uint32_t row) noexcept {
+  return row < rows() ? at<std::int32_t>(layout_.bad)[row] : -1;
+}
+
+std::byte* CpuBackend::page(std::uint32_t index, std::uint32_t layer, std::uint32_t kv_head,
+                            std::uint32_t value) const noexcept {
+  const std::size_t each = std::size_t{shape_.head_dim} * page_tokens * (shape_.kv == KvFormat::fp16 ? 2 : 4);
+  const std::size_t head = (std::size_t{layer} * shape_.kv_heads + kv_head) * 2 + value;
+  return at<std::byte>(layout_.pool) + index * shape_.page_bytes() + head * each;
+}
+
+Status CpuBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t) noexcept {
+  if (from >= shape_.pages || to >= shape_.pages) {
+    return core::fail(Errc::internal, "there is no page {} or {}", from, to);
+  }
+  std::memcpy(page(to, 0, 0, 0), page(from, 0, 0, 0), shape_.page_bytes());
+  return {};
+}
+
+}  // namespace kinglet::ops

@@ -1,0 +1,114 @@
+// ops/cpu_backend.hpp: how does a CPU serve the kernel table?
+//
+// One block of memory holds the backend and all it will ever need; packed weights are chained beside it. The members
+// are in three files: the walk over phases and tiles (cpu_backend.cpp), rows before and after a product (cpu_rows.cpp),
+// and what takes the time (cpu_products.cpp, cpu_attention.cpp).
+#pragma once
+#include <atomic>
+#include <cstring>
+#include <memory_resource>
+
+#include <kinglet/core/thread_pool.hpp>
+#include <kinglet/ops/backend.hpp>
+
+#include "ops/cpu_layout.hpp"
+#include "ops/kernels/kernels.hpp"
+#include "ops/kernels/packed.hpp"
+
+namespace kinglet::ops {
+
+class CpuBackend final : public Backend {
+ public:
+  /// One instruction set's loops.
+  struct Isa {
+    const char* name;
+    const Kernels& (*kernels)() noexcept;
+    const StripKernels& (*strips)() noexcept;
+  };
+
+  static std::size_t bytes(const ContextShape& shape) noexcept { return cpu_layout(shape, sizeof(CpuBackend)).total; }
+  static std::size_t placed_bytes(const ContextShape& shape, const WeightView& weight, WeightUse use) noexcept;
+  static Result<Backend*> create(const Isa& isa, const ContextShape& shape, const Hooks& hooks,
+                                 core::Memory& memory) noexcept;
+  static void destroy(Backend* backend, core::Memory& memory) noexcept;
+
+  const char* name() const noexcept override { return isa_.name; }
+  Result<WeightView> place(const WeightView& weight, WeightUse use) noexcept override;
+  Result<const float*> place(const float* vector, std::size_t n) noexcept override;
+  Status begin(const Batch& batch) noexcept override;
+  std::uint32_t phases(const Op& op) const noexcept override;
+  Work work(const Op& op, std::uint32_t phase) const noexcept override;
+  Status run(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last) noexcept override;
+  Result<std::span<const float>> logits(std::uint32_t i) noexcept override;
+  Result<std::span<const float>> hidden(std::uint32_t i) noexcept override;
+  std::int32_t bad_layer(std::uint32_t row) noexcept override;
+  Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
+
+ private:
+  /// Stands before each packed matrix.
+  struct alignas(64) PackedBlock {
+    PackedBlock* next;
+    std::size_t bytes;
+  };
+  /// The rows that an op's products read: row i is x + i * stride, K columns.
+  struct Input {
+    float* x;
+    std::size_t stride;
+    std::uint32_t cols;
+    std::uint32_t rows;
+  };
+
+  CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayout& layout, const Hooks& hooks,
+             core::Memory& memory);
+  ~CpuBackend() override = default;
+
+  template <class T>
+  T* at(std::size_t offset) const noexcept {
+    return reinterpret_cast<T*>(const_cast<std::byte*>(reinterpret_cast<const std::byte*>(this)) + offset);
+  }
+  float* x_row(std::size_t row) const noexcept { return at<float>(layout_.x) + row * layout_.narrow_row; }
+  float* wide_row(std::size_t row) const noexcept { return at<float>(layout_.wide) + row * layout_.wide_row; }
+  float* normed_row(std::size_t row) const noexcept { return at<float>(layout_.normed) + row * layout_.narrow_row; }
+  float* qkv_row(std::size_t row) const noexcept { return at<float>(layout_.qkv) + row * layout_.qkv_row; }
+  ThreadScratch& scratch(std::size_t thread) const noexcept {
+    return *at<ThreadScratch>(layout_.scratch + thread * layout_.thread_bytes);
+  }
+  /// Keys (value = 0) or values (1) of 16 tokens of a layer's KV head.
+  std::byte* page(std::uint32_t index, std::uint32_t layer, std::uint32_t kv_head, std::uint32_t value) const noexcept;
+
+  std::uint32_t rows() const noexcept { return static_cast<std::uint32_t>(batch_.rows.size()); }
+  Input input(const Op& op) const noexcept;
+  /// Outputs of the op's products, side by side.
+  std::uint32_t outputs(const Op& op) const noexcept;
+
+  // cpu_rows.cpp
+  void embed_row(const Op& op, std::uint32_t row) noexcept;
+  void prepare_panel(const Op& op, std::uint32_t panel) noexcept;
+  void hidden_row(const Op& op, std::uint32_t i) noexcept;
+  void rotate_and_store(const Op& op, std::uint32_t row) noexcept;
+  void norm_row(const Op& op, std::uint32_t row, float* out) noexcept;
+  // cpu_products.cpp
+  void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
+  void product(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows, Scratch& scratch,
+               float* acc) const noexcept;
+  void product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
+                       Scratch& scratch, float* acc) const noexcept;
+  // cpu_attention.cpp
+  void attention_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
+
+  void run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept;
+  bool packs(const WeightView& weight) const noexcept { return weight.layout == WeightLayout::packed; }
+
+  Isa isa_;
+  const Kernels& kernels_;
+  const StripKernels& strips_;
+  ContextShape shape_;
+  CpuLayout layout_;
+  core::Memory& memory_;
+  std::pmr::monotonic_buffer_resource workers_memory_;
+  core::ThreadPool pool_;
+  PackedBlock* packed_ = nullptr;
+  Batch batch_;
+};
+
+}  // namespace kinglet::ops

@@ -1,0 +1,52 @@
+#include "ops/cpu_features.hpp"
+
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace kinglet::ops {
+
+#if defined(__x86_64__)
+namespace {
+
+constexpr bool has(std::uint32_t word, unsigned bit) { return ((word >> bit) & 1u) != 0; }
+
+/// XCR0: the register states that the operating system saves. Only where CPUID says OSXSAVE.
+std::uint32_t saved_states() noexcept {
+  std::uint32_t low = 0;
+  std::uint32_t high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
+}
+
+}  // namespace
+
+// Bits: Intel 64 Software Developer's Manual, volume 2, CPUID, leaves 1 and 7.
+CpuFeatures cpu_features() noexcept {
+  CpuFeatures features;
+  std::uint32_t a = 0;
+  std::uint32_t b = 0;
+  std::uint32_t c = 0;
+  std::uint32_t d = 0;
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0 || !has(c, 27)) return features;
+  const bool fma = has(c, 12);
+  const bool f16c = has(c, 29);
+  const std::uint32_t saved = saved_states();
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return features;
+  constexpr std::uint32_t ymm = 0x06;  // SSE and AVX
+  constexpr std::uint32_t zmm = 0xe6;  // and the masks, the upper halves, the upper registers
+  features.avx2 = fma && f16c && has(b, 5) && (saved & ymm) == ymm;
+  const bool avx512 = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31) && has(c, 11);  // F, DQ, BW, VL; VNNI
+  features.avx512 = features.avx2 && avx512 && (saved & zmm) == zmm;
+  return features;
+}
+
+#else
+
+CpuFeatures cpu_features() noexcept { return {}; }
+
+#endif
+
+}  // namespace kinglet::ops

@@ -1,0 +1,84 @@
+#include "ops/cpu_layout.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+#include <thread>
+
+namespace kinglet::ops {
+namespace {
+
+/// Hands out one block from its start, and remembers whether a size overflowed.
+class Planner {
+ public:
+  /// The offset of an array whose bytes are the product of the factors.
+  std::size_t take(std::initializer_list<std::size_t> factors) noexcept {
+    std::size_t bytes = 1;
+    for (const std::size_t factor : factors) overflow_ |= __builtin_mul_overflow(bytes, factor, &bytes);
+    const std::size_t offset = at_;
+    overflow_ |= __builtin_add_overflow(at_, bytes, &at_) || __builtin_add_overflow(at_, std::size_t{63}, &at_);
+    at_ = at_ / 64 * 64;
+    return offset;
+  }
+  std::size_t total() const noexcept { return overflow_ ? 0 : at_; }
+
+ private:
+  std::size_t at_ = 0;
+  bool overflow_ = false;
+};
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+bool makes_sense(const ContextShape& s) noexcept {
+  for (const std::uint32_t size : {s.dim, s.layers, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.max_rows,
+                                   s.max_sequences, s.pages, s.threads}) {
+    if (size == 0) return false;
+  }
+  return s.heads % s.kv_heads == 0 && 2 * s.rotary_steps.size() <= s.head_dim && s.max_logits <= s.max_rows &&
+         s.layers <= 65535 && s.gate >= 0.0f && s.gate < 1.0f;
+}
+
+}  // namespace
+
+CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
+  CpuLayout l{};
+  if (!makes_sense(s)) return l;
+  const std::size_t heads = s.heads;
+  const std::size_t rows = s.max_rows;
+  constexpr std::size_t f = sizeof(float);
+  Planner plan;
+  plan.take({object_bytes});
+  l.narrow_row = round_up(s.dim, 32);
+  l.wide_row = round_up(std::max({std::size_t{s.dim}, heads * s.head_dim, std::size_t{s.ffn}}), 32);
+  l.qkv_row = round_up((heads + 2 * std::size_t{s.kv_heads}) * s.head_dim, 16);
+  l.state = 2 + std::size_t{s.head_dim};
+  l.x = plan.take({rows, l.narrow_row, f});
+  l.normed = plan.take({rows, l.narrow_row, f});
+  l.wide = plan.take({rows, l.wide_row, f});
+  l.qkv = plan.take({rows, l.qkv_row, f});
+  l.cos = plan.take({rows, s.rotary_steps.size(), f});
+  l.sin = plan.take({rows, s.rotary_steps.size(), f});
+  l.inputs = plan.take({rows, sizeof(ActivationRow)});
+  const std::size_t int8_rows = s.activations == Activations::int8 ? rows : 0;
+  const std::size_t fp8_rows = s.activations == Activations::fp8 ? rows : 0;
+  const std::size_t panels = (int8_rows + panel_rows - 1) / panel_rows;
+  l.q = plan.take({int8_rows, l.wide_row, sizeof(std::int16_t)});
+  l.codes = plan.take({fp8_rows, l.wide_row, sizeof(std::int32_t)});
+  l.scales = plan.take({int8_rows + fp8_rows, l.wide_row / 32, f});
+  l.sums = plan.take({int8_rows + fp8_rows, l.wide_row / 16, sizeof(std::int32_t)});
+  l.panels = plan.take({panels, sizeof(Panel)});
+  l.panel_data = plan.take({panels, panel_bytes(l.wide_row)});
+  l.states = plan.take({rows, heads, l.state, f});
+  l.logits = plan.take({s.max_logits, s.vocab, f});
+  l.bad = plan.take({rows, sizeof(std::int32_t)});
+  l.first_tile = plan.take({std::size_t{s.max_sequences} + 1, sizeof(std::uint32_t)});
+  l.thread_bytes = round_up(sizeof(ThreadScratch) + attend_scratch(s.head_dim) * f, 64);
+  l.scratch = plan.take({s.threads, l.thread_bytes});
+  l.workers_bytes = s.threads * sizeof(std::thread);
+  l.workers = plan.take({l.workers_bytes});
+  const std::size_t element = s.kv == KvFormat::fp16 ? 2 : 4;
+  l.pool = plan.take({s.pages, 2 * element, s.layers, s.kv_heads, s.head_dim, page_tokens});
+  l.total = plan.total();
+  return l;
+}
+
+}  // namespace kinglet::ops

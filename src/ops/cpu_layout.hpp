@@ -1,0 +1,56 @@
+// ops/cpu_layout.hpp: where in one block of memory does everything lie that a CPU backend ever needs?
+#pragma once
+#include <cstddef>
+
+#include <kinglet/ops/backend.hpp>
+
+#include "ops/kernels/kernels.hpp"
+#include "ops/kernels/packed.hpp"
+
+namespace kinglet::ops {
+
+/// Rows that one tile of a product computes: enough to pay for reading the weights, few enough for a short piece.
+inline constexpr std::uint32_t row_block = 64;
+
+/// Sizes of rows and offsets of arrays, in a block that starts with the backend itself. Offsets are multiples of 64.
+struct CpuLayout {
+  // floats of a row
+  std::size_t narrow_row;  ///< dim
+  std::size_t wide_row;    ///< the largest of dim, heads * head_dim and ffn
+  std::size_t qkv_row;     ///< (heads + 2 * kv_heads) * head_dim
+  std::size_t state;       ///< of a query: 2 + head_dim
+  // offsets in bytes
+  std::size_t x;           ///< [max_rows][narrow_row]
+  std::size_t normed;      ///< [max_rows][narrow_row]
+  std::size_t wide;        ///< [max_rows][wide_row]: attention's output, gate_up's, the hidden rows
+  std::size_t qkv;         ///< [max_rows][qkv_row]
+  std::size_t cos, sin;    ///< [max_rows][rotated channels / 2]
+  std::size_t inputs;      ///< [max_rows] ActivationRow: what the products of an op read
+  std::size_t q;           ///< int8: [max_rows][wide_row] int16
+  std::size_t codes;       ///< fp8: [max_rows][wide_row] int32
+  std::size_t scales;      ///< [max_rows][wide_row / 32]
+  std::size_t sums;        ///< [max_rows][wide_row / 16] int32
+  std::size_t panels;      ///< int8: [max_rows / 8] Panel
+  std::size_t panel_data;  ///< int8: [max_rows / 8][panel_bytes(wide_row)]
+  std::size_t states;      ///< [max_rows * heads][state]
+  std::size_t logits;      ///< [max_logits][vocab]
+  std::size_t bad;         ///< [max_rows] int32
+  std::size_t first_tile;  ///< [max_sequences + 1] uint32
+  std::size_t scratch;     ///< [threads][thread_bytes]
+  std::size_t thread_bytes;
+  std::size_t workers;  ///< memory of the thread pool
+  std::size_t workers_bytes;
+  std::size_t pool;   ///< [pages][page_bytes]
+  std::size_t total;  ///< 0 where the sizes overflow or make no sense
+};
+
+/// Memory of one thread; the scratch of `attend` follows.
+struct ThreadScratch {
+  Scratch tile;
+  alignas(64) float acc[2][2 * row_block * tile_outputs];
+  alignas(64) float attend[1];
+};
+
+CpuLayout cpu_layout(const ContextShape& shape, std::size_t object_bytes) noexcept;
+
+}  // namespace kinglet::ops

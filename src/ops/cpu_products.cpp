@@ -1,0 +1,91 @@
+// ops/cpu_products.cpp: which outputs does a tile of an op compute, and where do they go?
+#include <algorithm>
+
+#include "ops/cpu_backend.hpp"
+#include "quant/group.hpp"
+
+namespace kinglet::ops {
+
+/// acc[r][tile_outputs] = outputs [first, first + tile_outputs) of the prepared rows [row, row + rows); row is a
+/// multiple of a panel.
+void CpuBackend::product(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
+                         Scratch& scratch, float* acc) const noexcept {
+  if (!packs(weight)) return product_of_rows(weight, first, row, rows, scratch, acc);
+  const auto run = strips_.product[static_cast<std::size_t>(weight.format)];
+  for (std::uint32_t o = 0; o < tile_outputs && first + o < weight.rows; o += strip_rows) {
+    const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
+    for (std::uint32_t r = 0; r < rows; r += panel_rows) {
+      const Panel& panel = at<Panel>(layout_.panels)[(row + r) / panel_rows];
+      run(strip, weight.cols, panel, acc + r * tile_outputs + o, tile_outputs);
+    }
+  }
+}
+
+/// The same from the file's blocks, unpacked a tile at a time.
+void CpuBackend::product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
+                                 Scratch& scratch, float* acc) const noexcept {
+  const bool floats = quant::is_float(weight.format) || shape_.activations == Activations::fp32;
+  const bool fp8 = !floats && shape_.activations == Activations::fp8;
+  const std::uint32_t width = fp8 ? 2 * tile_outputs : tile_outputs;
+  const std::uint32_t count = std::min(tile_outputs, weight.rows - first);
+  const ActivationRow* x = at<ActivationRow>(layout_.inputs) + row;
+  std::fill_n(acc, std::size_t{rows} * width, 0.0f);
+  for (std::uint32_t k = 0; k < weight.cols; k += tile_inputs) {
+    const std::uint32_t n = std::min(tile_inputs, weight.cols - k);
+    if (floats) {
+      load_tile(weight.format, weight.data, weight.row_bytes, first, count, k, n, scratch, scratch.tile.floats);
+      kernels_.product_fp32(scratch.tile.floats, x, rows, k, n, acc);
+      continue;
+    }
+    load_tile(weight.format, weight.data, weight.row_bytes, first, count, k, n, scratch.tile.groups);
+    (fp8 ? kernels_.product_fp8 : kernels_.product_int8)(scratch.tile.groups, x, rows, k, n, acc);
+  }
+  if (!fp8) return;
+  for (std::uint32_t r = 1; r < rows; ++r) {  // the compensations have done their work
+    std::copy_n(acc + std::size_t{r} * width, tile_outputs, acc + std::size_t{r} * tile_outputs);
+  }
+}
+
+void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept {
+  const std::uint32_t row_blocks = (input(op).rows + row_block - 1) / row_block;
+  const std::uint32_t row = tile % row_blocks * row_block;
+  const std::uint32_t count = std::min(row_block, input(op).rows - row);
+  std::uint32_t first = tile / row_blocks * tile_outputs;
+
+  if (op.kind == OpKind::gate_up) {
+    product(op.weight[0], first, row, count, scratch.tile, scratch.acc[0]);
+    product(op.weight[1], first, row, count, scratch.tile, scratch.acc[1]);
+    const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
+    for (std::uint32_t r = 0; r < count; ++r) {
+      kernels_.swiglu(scratch.acc[0] + r * tile_outputs, scratch.acc[1] + r * tile_outputs, n,
+                      wide_row(row + r) + first);
+    }
+    return;
+  }
+  std::size_t offset = 0;  // of the matrix's outputs in a row
+  std::size_t m = 0;
+  for (; m < 2 && op.weight[m + 1] && first >= (op.weight[m].rows + tile_outputs - 1) / tile_outputs * tile_outputs;
+       ++m) {
+    first -= (op.weight[m].rows + tile_outputs - 1) / tile_outputs * tile_outputs;
+    offset += op.weight[m].rows;
+  }
+  const WeightView& weight = op.weight[m];
+  product(weight, first, row, count, scratch.tile, scratch.acc[0]);
+  const std::uint32_t n = std::min(tile_outputs, weight.rows - first);
+  for (std::uint32_t r = 0; r < count; ++r) {
+    float* y = scratch.acc[0] + r * tile_outputs;
+    if (op.bias[m] != nullptr) {
+      for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][first + i];
+    }
+    if (op.kind == OpKind::project || op.kind == OpKind::down) {
+      float* x = x_row(row + r) + first;
+      for (std::uint32_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
+    } else {
+      float* out = op.kind == OpKind::output ? at<float>(layout_.logits) + std::size_t{row + r} * shape_.vocab
+                                             : qkv_row(row + r);
+      std::copy_n(y, n, out + offset + first);
+    }
+  }
+}
+
+}  // namespace kinglet::ops

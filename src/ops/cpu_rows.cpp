@@ -1,0 +1,110 @@
+// ops/cpu_rows.cpp: what happens to a row before and after a product?
+#include <algorithm>
+
+#include <kinglet/core/math.hpp>
+#include <kinglet/core/number.hpp>
+#include <kinglet/sparse/gate.hpp>
+
+#include "ops/cpu_backend.hpp"
+#include "quant/group.hpp"
+
+namespace kinglet::ops {
+
+void CpuBackend::embed_row(const Op& op, std::uint32_t row) noexcept {
+  const WeightView& w = op.weight[0];
+  const Row& r = batch_.rows[row];
+  quant::dequantize(w.format, w.data + static_cast<std::size_t>(r.token) * w.row_bytes, w.cols, x_row(row));
+  const std::size_t pairs = shape_.rotary_steps.size();
+  float* cos = at<float>(layout_.cos) + row * pairs;
+  float* sin = at<float>(layout_.sin) + row * pairs;
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const core::SinCos angle = core::sincos_turns(r.position * shape_.rotary_steps[i]);
+    cos[i] = angle.cos;
+    sin[i] = angle.sin;
+  }
+}
+
+void CpuBackend::norm_row(const Op& op, std::uint32_t row, float* out) noexcept {
+  const bool finite = kernels_.norm(x_row(row), op.norm, shape_.norm_eps, shape_.dim, out);
+  std::int32_t& bad = at<std::int32_t>(layout_.bad)[row];
+  if (!finite && bad < 0) bad = op.kind == OpKind::output ? static_cast<std::int32_t>(shape_.layers) : op.layer;
+}
+
+/// Norm (where the op has one), gate, and the forms that the op's weights read, for the rows of one panel.
+void CpuBackend::prepare_panel(const Op& op, std::uint32_t panel) noexcept {
+  const Input in = input(op);
+  const std::uint32_t first = panel * panel_rows;
+  const std::uint32_t count = std::min(panel_rows, in.rows - first);
+  bool strips = false, groups = false;
+  for (const WeightView& w : op.weight) {
+    strips |= w && packs(w);
+    groups |= w && !packs(w) && !quant::is_float(w.format);
+  }
+  float* x[panel_rows];
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const std::uint32_t r = first + i;
+    x[i] = in.x + r * in.stride;
+    if (op.norm != nullptr) norm_row(op, op.kind == OpKind::output ? batch_.logits[r] : r, x[i]);
+    if (op.importance != nullptr) {
+      sparse::gate_row({x[i], in.cols}, {op.importance, in.cols}, shape_.gate);
+    }
+    ActivationRow& a = at<ActivationRow>(layout_.inputs)[r];
+    const std::size_t wide = layout_.wide_row;
+    a.values = x[i];
+    if (shape_.activations == Activations::fp32) continue;
+    a.d = at<float>(layout_.scales) + r * (wide / 32);
+    a.sums = at<std::int32_t>(layout_.sums) + r * (wide / 16);
+    if (!groups) continue;
+    if (shape_.activations == Activations::int8) {
+      a.q = at<std::int16_t>(layout_.q) + r * wide;
+      kernels_.quantize_int8(a, in.cols);
+    } else {
+      a.codes = at<std::int32_t>(layout_.codes) + r * wide;
+      kernels_.quantize_fp8(a, in.cols);
+    }
+  }
+  if (strips) {
+    std::byte* memory = at<std::byte>(layout_.panel_data) + panel * panel_bytes(layout_.wide_row);
+    at<Panel>(layout_.panels)[panel] = strips_.quantize(x, count, in.cols, memory);
+  }
+}
+
+void CpuBackend::hidden_row(const Op& op, std::uint32_t i) noexcept { norm_row(op, batch_.hidden[i], wide_row(i)); }
+
+/// Head norms and the rotation of q and k, then k and v go into their page.
+void CpuBackend::rotate_and_store(const Op& op, std::uint32_t row) noexcept {
+  const std::uint32_t dim = shape_.head_dim;
+  const std::size_t pairs = shape_.rotary_steps.size();
+  const float* cos = at<float>(layout_.cos) + row * pairs;
+  const float* sin = at<float>(layout_.sin) + row * pairs;
+  const auto rotate =
+      shape_.rotary_pairs == RotaryPairs::interleaved ? kernels_.rotate_interleaved : kernels_.rotate_halves;
+  float* q = qkv_row(row);
+  for (std::uint32_t h = 0; h < shape_.heads + shape_.kv_heads; ++h) {
+    float* head = q + std::size_t{h} * dim;
+    const float* w = op.head_norm[h < shape_.heads ? 0 : 1];
+    if (w != nullptr) kernels_.norm(head, w, shape_.norm_eps, dim, head);
+    rotate(head, cos, sin, pairs);
+  }
+  const Row& r = batch_.rows[row];
+  const std::uint32_t index = batch_.sequences[r.sequence].pages[r.position / page_tokens];
+  const std::uint32_t slot = r.position % page_tokens;
+  for (std::uint32_t h = 0; h < shape_.kv_heads; ++h) {
+    const float* k = q + std::size_t{shape_.heads + h} * dim;
+    const float* v = k + std::size_t{shape_.kv_heads} * dim;
+    std::byte* keys = page(index, op.layer, h, 0);
+    std::byte* values = page(index, op.layer, h, 1);
+    if (shape_.kv == KvFormat::fp16) {
+      auto* k16 = reinterpret_cast<std::uint16_t*>(keys) + slot;
+      auto* v16 = reinterpret_cast<std::uint16_t*>(values) + std::size_t{slot} * dim;
+      for (std::uint32_t d = 0; d < dim; ++d) k16[d * page_tokens] = core::float_to_fp16(k[d]);
+      for (std::uint32_t d = 0; d < dim; ++d) v16[d] = core::float_to_fp16(v[d]);
+    } else {
+      auto* k32 = reinterpret_cast<float*>(keys) + slot;
+      for (std::uint32_t d = 0; d < dim; ++d) k32[d * page_tokens] = k[d];
+      std::memcpy(reinterpret_cast<float*>(values) + std::size_t{slot} * dim, v, dim * sizeof(float));
+    }
+  }
+}
+
+}  // namespace kinglet::ops
