@@ -189,7 +189,7 @@ __attribute__((target("f16c"))) static void check_against_f16c() {
   kinglet::test::SplitMix64 next(13);
   for (std::uint32_t i = 0; i < 1000000; ++i) {
     const float x = bits_float(i < 65536 ? i << 16 | 0x1000u : static_cast<std::uint32_t>(next()));
-    REQUIRE(float_to_fp16(x) == _cvtss_sh(x, 0));
+    REQUIRE(float_to_fp16(x) == (static_cast<std::uint32_t>(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x), 0))) & 0xffffu));
   }
   for (std::uint32_t i = 0; i < 65536; ++i) {
     REQUIRE(float_bits(fp16_to_float(static_cast<std::uint16_t>(i))) ==
@@ -198,6 +198,6 @@ __attribute__((target("f16c"))) static void check_against_f16c() {
 }
 
 TEST_CASE("FP16 agrees with the processor's own conversion") {
-  if (__builtin_cpu_supports("f16c")) check_against_f16c();
+  if (__builtin_cpu_supports("avx2")) check_against_f16c();  // a processor with AVX2 has F16C; Clang 14 cannot ask for that
 }
 #endif
