@@ -28,4 +28,10 @@ const Shape* find_shape(std::string_view name) {
   return nullptr;
 }
 
+std::string shape_names() {
+  std::string names;
+  for (const Shape& shape : table) names += (names.empty() ? "" : ", ") + std::string(shape.name);
+  return names;
+}
+
 }  // namespace kinglet::cli

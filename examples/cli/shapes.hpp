@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace kinglet::cli {
@@ -25,5 +26,8 @@ std::span<const Shape> shapes();
 
 /// Null where there is none of that name.
 const Shape* find_shape(std::string_view name);
+
+/// All names, for a message.
+std::string shape_names();
 
 }  // namespace kinglet::cli
