@@ -23,29 +23,29 @@ struct Program;
 /// One call of a tool by the assistant. The template sees
 /// {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}.
 struct ToolCall {
-  std::string_view id;              ///< empty: the key is absent
-  std::string_view name;            ///< of the function
-  std::string_view arguments_json;  ///< usually a JSON object; what is not JSON is handed on as a string
+  std::string_view id{};              ///< empty: the key is absent
+  std::string_view name{};            ///< of the function
+  std::string_view arguments_json{};  ///< usually a JSON object; what is not JSON is handed on as a string
 };
 
 /// One message. The template sees a mapping with these keys, in this order. Text is UTF-8; a byte that is not (0xff,
 /// say) counts as one character of its own and is handed on unchanged.
 struct Message {
-  std::string_view role;                 ///< "system", "user", "assistant", "tool", or what the template knows
-  std::string_view content;              ///< "content": "" if empty, but none if data() is null beside tool calls
-  std::string_view reasoning;            ///< "reasoning_content"; empty: absent
-  std::string_view name;                 ///< "name"; empty: absent
-  std::string_view tool_call_id;         ///< "tool_call_id"; empty: absent
-  std::span<const ToolCall> tool_calls;  ///< "tool_calls"; empty: absent
-  std::string_view extra_json;           ///< a JSON object whose keys are added to the mapping, or replace these
+  std::string_view role{};                 ///< "system", "user", "assistant", "tool", or what the template knows
+  std::string_view content{};              ///< "content": "" if empty, but none if data() is null beside tool calls
+  std::string_view reasoning{};            ///< "reasoning_content"; empty: absent
+  std::string_view name{};                 ///< "name"; empty: absent
+  std::string_view tool_call_id{};         ///< "tool_call_id"; empty: absent
+  std::span<const ToolCall> tool_calls{};  ///< "tool_calls"; empty: absent
+  std::string_view extra_json{};           ///< a JSON object whose keys are added to the mapping, or replace these
 };
 
 struct ChatOptions {
   bool add_generation_prompt = true;  ///< end with the opening of the assistant's answer
-  std::string_view bos;               ///< `bos_token`; undefined if data() is null
-  std::string_view eos;               ///< `eos_token`; undefined if data() is null
-  std::string_view tools_json;        ///< a JSON array of tools, or empty: `tools` is none
-  std::string_view extra_json;        ///< a JSON object of further variables, {"enable_thinking": false}; or empty
+  std::string_view bos{};             ///< `bos_token`; undefined if data() is null
+  std::string_view eos{};             ///< `eos_token`; undefined if data() is null
+  std::string_view tools_json{};      ///< a JSON array of tools, or empty: `tools` is none
+  std::string_view extra_json{};      ///< a JSON object of further variables, {"enable_thinking": false}; or empty
   std::int64_t now = 0;               ///< for `strftime_now`: seconds since 1970 as the host's wall clock shows them
 };
 

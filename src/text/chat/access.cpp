@@ -192,6 +192,11 @@ Value make_dict(Run& run) {
 std::span<const Value> iterate(Run& run, const Value& v) {
   if (v.has_items()) return v.list();
   Items out(run);
+  const auto fill = [&](std::uint32_t n, const auto& make) -> std::span<const Value> {
+    Value* items = run.arena.array<Value>(n);
+    for (std::uint32_t i = 0; i < n; ++i) new (items + i) Value(make(i));
+    return {items, n};
+  };
   switch (v.kind) {
     case Kind::undefined: return {};
     case Kind::string:
@@ -204,12 +209,10 @@ std::span<const Value> iterate(Run& run, const Value& v) {
       return out.span();
     case Kind::range:
       run.charge_items(v.range->size);
-      for (std::uint32_t i = 0; i < v.range->size; ++i) out.add(range_item(*v.range, i));
-      return out.span();
+      return fill(v.range->size, [&](std::uint32_t i) { return range_item(*v.range, i); });
     case Kind::dict:
       run.charge_items(v.dict->size);
-      for (std::uint32_t i = 0; i < v.dict->size; ++i) out.add(v.dict->entries[i].key);
-      return out.span();
+      return fill(v.dict->size, [&](std::uint32_t i) { return v.dict->entries[i].key; });
     case Kind::generator: {
       const bool used = v.generator->used;
       v.generator->used = true;

@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::size_t first_block = std::size_t{8} << 10;
 constexpr std::size_t largest_block = std::size_t{1} << 20;  // of those that only small objects asked for
+constexpr std::size_t shortest_tail = 256;                   // shorter texts are cheap to copy
 
 }  // namespace
 
@@ -65,22 +66,28 @@ std::string_view Arena::concat(std::string_view left, std::string_view right) {
   if (left.size() > limit_ || right.size() > limit_ - left.size()) refuse();
   const std::size_t size = left.size() + right.size();
   bool grown_before = false;
-  for (Tail& tail : tail_) {
-    if (tail.end != left.data() + left.size()) continue;
-    if (static_cast<std::size_t>(tail.limit - tail.end) >= right.size()) {
-      std::memcpy(tail.end, right.data(), right.size());
-      tail.end += right.size();
-      return {left.data(), size};
-    }
+  for (std::size_t i = 0; i < tails; ++i) {
+    if (tail_[i].end != left.data() + left.size()) continue;
     grown_before = true;
-    tail = {};
+    if (static_cast<std::size_t>(tail_[i].limit - tail_[i].end) < right.size()) break;
+    std::memcpy(tail_[i].end, right.data(), right.size());
+    tail_[i].end += right.size();
+    std::rotate(tail_, tail_ + i, tail_ + i + 1);
+    return {left.data(), size};
+  }
+  if (size < shortest_tail) {
+    char* to = array<char>(size);
+    std::memcpy(to, left.data(), left.size());
+    std::memcpy(to + left.size(), right.data(), right.size());
+    return {to, size};
   }
   // The first copy leaves little room; a text that outgrew its room once gets twice its size.
   const std::size_t room = size + std::min(grown_before ? size : size / 8 + 32, limit_ - size);
   char* to = array<char>(room);
   std::memcpy(to, left.data(), left.size());
   std::memcpy(to + left.size(), right.data(), right.size());
-  tail_[next_tail_++ % tails] = {to + size, to + room};
+  std::rotate(tail_, tail_ + tails - 1, tail_ + tails);
+  tail_[0] = {to + size, to + room};
   return {to, size};
 }
 

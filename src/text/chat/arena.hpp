@@ -75,8 +75,7 @@ class Arena {
   Block* blocks_ = nullptr;
   char* cursor_ = nullptr;
   char* end_ = nullptr;
-  Tail tail_[tails];
-  std::size_t next_tail_ = 0;
+  Tail tail_[tails];  // the last used first
 };
 
 }  // namespace kinglet::text::chat

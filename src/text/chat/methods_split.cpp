@@ -13,7 +13,7 @@ Value split_space(Run& run, std::string_view text, std::int64_t most, bool marku
     std::size_t n = 0;
     while (n < text.size() && !is_space(code_point(text.substr(n)))) n += character_size(text.substr(n));
     if (most >= 0 && out.size() == static_cast<std::size_t>(most)) {
-      out.add(string(trim_right(text), markup));
+      out.add(string(text, markup));
       break;
     }
     out.add(string(text.substr(0, n), markup));
@@ -27,7 +27,7 @@ Value split_space_right(Run& run, std::string_view text, std::int64_t most, bool
   Items out(run);
   for (text = trim_right(text); !text.empty(); text = trim_right(text)) {
     if (most >= 0 && out.size() == static_cast<std::size_t>(most)) {
-      out.add(string(trim_left(text), markup));
+      out.add(string(text, markup));
       break;
     }
     std::size_t start = text.size();

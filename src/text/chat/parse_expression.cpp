@@ -56,8 +56,10 @@ const Operator* find_operator(const Lexeme& lexeme) noexcept {
 
 const Node* Parser::expression(bool conditional) {
   const Guard guard(*this);
+  const Node* unknown = unknown_;
   const Node* value = operation(level_or);
   while (conditional && sees_name("if")) {
+    unknown_ = unknown;
     Node* node = make(Op::choose);
     ++at_;
     ++conditional_;
@@ -342,9 +344,7 @@ const Node* Parser::one_filter(const Node* input) {
   node->text = expect_name();
   if (sees_sign("(")) node->arguments = arguments();
   node->filter = find_filter(node->text);
-  if (node->filter == nullptr && conditional_ == 0) {
-    fail_syntax(node->line, {"no filter named '", node->text, "'"}, Errc::unsupported);
-  }
+  if (node->filter == nullptr && conditional_ == 0 && unknown_ == nullptr) unknown_ = node;
   return done(node);
 }
 
@@ -365,9 +365,7 @@ const Node* Parser::one_test(const Node* input) {
     node->arguments = program_.arena.copy(std::span<const Argument>(&argument, 1));
   }
   node->test = find_test(node->text);
-  if (node->test == nullptr && conditional_ == 0) {
-    fail_syntax(node->line, {"no test named '", node->text, "'"}, Errc::unsupported);
-  }
+  if (node->test == nullptr && conditional_ == 0 && unknown_ == nullptr) unknown_ = node;
   return done(node);
 }
 

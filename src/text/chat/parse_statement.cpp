@@ -21,6 +21,7 @@ void Parser::body(Nodes& out, std::initializer_list<std::string_view> ends) {
         ++at_;
         node->a = tuple(true, {});
         expect(Token::print_end, "}}");
+        check_known();
         out.push_back(done(node));
         break;
       }
@@ -29,6 +30,7 @@ void Parser::body(Nodes& out, std::initializer_list<std::string_view> ends) {
         if (std::find(ends.begin(), ends.end(), after(1).text) != ends.end()) return;
         ++at_;
         out.push_back(statement());
+        check_known();
         break;
       }
       default:
@@ -38,6 +40,12 @@ void Parser::body(Nodes& out, std::initializer_list<std::string_view> ends) {
         return;
     }
   }
+}
+
+void Parser::check_known() const {
+  if (unknown_ == nullptr) return;
+  const std::string_view kind = unknown_->op == Op::filter ? "filter" : "test";
+  fail_syntax(unknown_->line, {"no ", kind, " named '", unknown_->text, "'"}, Errc::unsupported);
 }
 
 std::span<const Node* const> Parser::block(std::initializer_list<std::string_view> ends) {

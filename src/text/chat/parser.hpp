@@ -52,6 +52,7 @@ class Parser {
   std::span<const Node* const> block(std::initializer_list<std::string_view> ends);
   /// Likewise, with the one end taken and its tag closed.
   std::span<const Node* const> whole_block(std::string_view end);
+  void check_known() const;
   const Node* statement();
   const Node* parse_if();
   const Node* parse_for();
@@ -88,7 +89,8 @@ class Parser {
   std::pmr::vector<Lexeme> lexemes_;
   std::size_t at_ = 0;
   std::size_t depth_ = 0;
-  std::size_t conditional_ = 0;  // > 0 inside what may never run: unknown filters fail only when they run
+  std::size_t conditional_ = 0;    // > 0 inside what may never run: unknown filters fail only when they run
+  const Node* unknown_ = nullptr;  // an unknown filter or test that will run
   std::size_t loops_ = 0;
   std::uint8_t uses_ = 0;
 };
