@@ -75,9 +75,9 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
   for (const Format format : {Format::q4_0, Format::q4_1, Format::q5_0, Format::q5_1, Format::q8_0, Format::q4_k,
                               Format::q5_k, Format::q6_k, Format::iq4_nl}) {
     const std::size_t block = quant::info(format).block;
-    for (const std::size_t blocks : {1, 3, 8}) {
+    for (const std::size_t blocks : {1u, 3u, 8u}) {
       const std::size_t cols = block * blocks;
-      for (const std::size_t rows : {1, 7, 16}) {
+      for (const std::size_t rows : {1u, 7u, 16u}) {
         const auto data = random_rows(format, rows, cols, random);
         std::vector<std::byte> strip(strip_bytes(format, cols) + 64);
         pack_strip(format, data.data(), quant::format_bytes(format, cols), static_cast<std::uint32_t>(rows),
