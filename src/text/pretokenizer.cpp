@@ -38,8 +38,8 @@ constexpr Stage tekken[] = {stages::modern<tekken_form>};
 constexpr stages::Modern gpt4o_form{
     .digits = 3, .cased = true, .contractions = stages::Contractions::after, .tail = "\r\n/"};
 constexpr Stage gpt4o[] = {stages::modern<gpt4o_form>};
-// [가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+, then the same with
-// \p{N}
+// [가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|[一-龥぀-ゟ゠-ヿ]+, then the same
+// with \p{N}
 constexpr stages::Modern youtu_form{.cased = true, .contractions = stages::Contractions::after, .tail = "\r\n/"};
 constexpr Stage youtu[] = {stages::asian_runs, stages::modern<youtu_form>};
 

@@ -1,7 +1,7 @@
 // kinglet/text/tokenizer.hpp: how does a text become tokens, and tokens a text?
 //
-// The vocabulary is the model file's own. Two kinds are known: "llama" (SentencePiece BPE: the best-scored neighbours are
-// merged, unknown characters fall back to bytes) and "gpt2" (byte-level BPE: the text is cut into words by a named
+// The vocabulary is the model file's own. Two kinds are known: "llama" (SentencePiece BPE: the best-scored neighbours
+// are merged, unknown characters fall back to bytes) and "gpt2" (byte-level BPE: the text is cut into words by a named
 // pre-tokenizer, then the pair that was learned first is merged).
 #pragma once
 #include <cstddef>
@@ -49,6 +49,7 @@ class KINGLET_API Tokenizer {
  public:
   /// A byte that UTF-8 never contains. protect() puts it into text that is not trusted, encode() drops it.
   static constexpr char guard = '\xff';
+  struct Tables;  ///< what it holds; known in src/ alone
 
   /// @param memory  outlives the tokenizer, and gives all of its memory
   /// @return unsupported: an unknown model or pre-tokenizer; bad_format: the vocabulary contradicts itself;
@@ -59,6 +60,8 @@ class KINGLET_API Tokenizer {
   Tokenizer(Tokenizer&& other) noexcept : tables_(other.tables_) { other.tables_ = nullptr; }
   Tokenizer& operator=(Tokenizer&& other) noexcept;
   ~Tokenizer();
+  /// False for one that was moved from, or never created.
+  explicit operator bool() const noexcept { return tables_ != nullptr; }
 
   /// Appends the tokens of a text. User-defined pieces (<think>, say) are always found in it; control pieces only with
   /// parse_special, and then every guard byte is dropped from what remains.
@@ -77,8 +80,8 @@ class KINGLET_API Tokenizer {
   /// @return invalid_argument: an id is out of range (nothing is appended); out_of_memory
   Status decode(std::span<const std::int32_t> tokens, bool special, std::pmr::string& out) const noexcept;
 
-  /// What a token adds to a text, perhaps a part of a UTF-8 character; "" for control, unknown and unused tokens and for
-  /// ids out of range. Lives as long as the tokenizer.
+  /// What a token adds to a text, perhaps a part of a UTF-8 character; "" for control, unknown and unused tokens and
+  /// for ids out of range. Lives as long as the tokenizer.
   std::string_view bytes(std::int32_t token) const noexcept;
   /// A token as the file spells it; "" for ids out of range.
   std::string_view piece(std::int32_t token) const noexcept;
@@ -102,7 +105,6 @@ class KINGLET_API Tokenizer {
   std::size_t longest_piece() const noexcept;
 
  private:
-  struct Tables;
   Tables* tables_ = nullptr;
 };
 
