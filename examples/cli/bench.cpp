@@ -129,11 +129,13 @@ Measured measure(Engine& engine, const BenchFlags& flags) {
 
 double rate(double count, double seconds) { return seconds > 0 ? count / seconds : 0.0; }
 
-Json report(const BenchFlags& flags, const EngineOptions& options, Engine& engine, const std::string& path, double load_ms) {
+Json report(const BenchFlags& flags, const EngineOptions& options, Engine& engine, const std::string& path,
+            double load_ms) {
   const Measured run = measure(engine, flags);
   const model::ModelConfig& m = engine.model();
   const std::uint64_t element = options.kv == KvFormat::fp32 ? 4 : 2;
-  const double kv = 2.0 * m.layers * m.kv_heads * m.head_dim * static_cast<double>(element) * (flags.prompt + flags.tokens / 2.0);
+  const double kv =
+      2.0 * m.layers * m.kv_heads * m.head_dim * static_cast<double>(element) * (flags.prompt + flags.tokens / 2.0);
   const std::uint64_t weights = weight_bytes_per_token(path);
   const double decode = rate(static_cast<double>(run.decoded), run.decode_s);
   const double bandwidth = read_gb_per_s(options.threads);
@@ -190,7 +192,8 @@ void bench(BenchFlags flags) {
     std::puts(out.dump().c_str());
   else
     for (const auto& [key, value] : out.items())
-      std::printf("%-26s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+      std::printf("%-26s %s\n", key.c_str(),
+                  value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
 }
 
 }  // namespace
@@ -202,9 +205,15 @@ void add_bench(Program& program) {
   app->add_option("--synthetic", flags->shape, "A shape with random weights instead of a file; see 'kinglet synth'");
   app->add_option("--weights", flags->weights, "With --synthetic: type of the weights")->capture_default_str();
   app->add_option("--output-type", flags->output, "With --synthetic: type of the output layer");
-  app->add_option("--prompt-tokens", flags->prompt, "Tokens of each session's prompt")->check(CLI::Range(1u, 1u << 20))->capture_default_str();
-  app->add_option("-n", flags->tokens, "Tokens each session generates")->check(CLI::Range(2u, 1u << 20))->capture_default_str();
-  app->add_option("--sessions", flags->sessions, "Sessions that run at once")->check(CLI::Range(1u, 1024u))->capture_default_str();
+  app->add_option("--prompt-tokens", flags->prompt, "Tokens of each session's prompt")
+      ->check(CLI::Range(1u, 1u << 20))
+      ->capture_default_str();
+  app->add_option("-n", flags->tokens, "Tokens each session generates")
+      ->check(CLI::Range(2u, 1u << 20))
+      ->capture_default_str();
+  app->add_option("--sessions", flags->sessions, "Sessions that run at once")
+      ->check(CLI::Range(1u, 1024u))
+      ->capture_default_str();
   app->add_option("--seed", flags->seed, "Seed of prompts and synthetic weights")->capture_default_str();
   app->add_option("--budget-ms", flags->budget_ms, "Budget of each step, with percentiles beside those of a spin loop")
       ->check(CLI::Range(0.001, 1e6));

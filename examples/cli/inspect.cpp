@@ -73,7 +73,10 @@ void add_tensors(Json& out, const model::Gguf& file) {
   for (const model::TensorInfo& tensor : file.tensors()) {
     bytes += tensor.bytes;
     weights += tensor.elements();
-    list.push_back({{"name", tensor.name}, {"shape", shape_text(tensor)}, {"format", format_name(tensor)}, {"bytes", tensor.bytes}});
+    list.push_back({{"name", tensor.name},
+                    {"shape", shape_text(tensor)},
+                    {"format", format_name(tensor)},
+                    {"bytes", tensor.bytes}});
   }
   out["parameters"] = weights;
   out["tensor_bytes"] = bytes;
@@ -110,8 +113,8 @@ std::uint64_t count_not_finite(const model::TensorInfo& tensor, Progress& bar, s
   for (std::uint64_t at = 0; at < n && !interrupted(); at += at_once) {
     const std::size_t part = static_cast<std::size_t>(std::min<std::uint64_t>(at_once, n - at));
     quant::dequantize(*tensor.format, tensor.data + at / format.block * format.block_bytes, part, values.data());
-    wrong += static_cast<std::uint64_t>(
-        std::count_if(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(part), [](float v) { return !std::isfinite(v); }));
+    wrong += static_cast<std::uint64_t>(std::count_if(
+        values.begin(), values.begin() + static_cast<std::ptrdiff_t>(part), [](float v) { return !std::isfinite(v); }));
     bar.show(static_cast<double>(done + at) / static_cast<double>(all));
   }
   return wrong;
@@ -126,10 +129,11 @@ void check_values(const model::Gguf& file, const std::string& path, Json& out) {
   for (const model::TensorInfo& tensor : file.tensors()) {
     if (interrupted()) return;
     if (!tensor.format)
-      bad_input("{}: tensor {} is {}, which this build cannot read; quantize the model to another type", path, tensor.name,
-                format_name(tensor));
+      bad_input("{}: tensor {} is {}, which this build cannot read; quantize the model to another type", path,
+                tensor.name, format_name(tensor));
     if (const std::uint64_t wrong = count_not_finite(tensor, bar, done, all); wrong != 0)
-      bad_input("{}: tensor {} has {} values that are not finite; the file is damaged, fetch it again", path, tensor.name, wrong);
+      bad_input("{}: tensor {} has {} values that are not finite; the file is damaged, fetch it again", path,
+                tensor.name, wrong);
     done += tensor.elements();
   }
   out["checked_values"] = done;
@@ -181,8 +185,12 @@ void inspect_shape(const InspectFlags& flags) {
   for (const TensorPlan& tensor : tensors_of(*shape, weights, output)) {
     bytes += tensor.bytes();
     count += tensor.elements();
-    const std::string size = (tensor.rows == 0 ? "" : std::to_string(tensor.rows) + " x ") + std::to_string(tensor.cols);
-    list.push_back({{"name", tensor.name}, {"shape", size}, {"format", quant::info(tensor.format).name}, {"bytes", tensor.bytes()}});
+    const std::string size =
+        (tensor.rows == 0 ? "" : std::to_string(tensor.rows) + " x ") + std::to_string(tensor.cols);
+    list.push_back({{"name", tensor.name},
+                    {"shape", size},
+                    {"format", quant::info(tensor.format).name},
+                    {"bytes", tensor.bytes()}});
   }
   const std::uint64_t element = flags.model.kv == "fp32" ? 4 : 2;
   const std::uint64_t token = std::uint64_t{2} * shape->layers * shape->kv_heads * shape->head_dim * element;
@@ -197,7 +205,8 @@ void inspect_shape(const InspectFlags& flags) {
   out["tensor_bytes"] = bytes;
   out["kv_bytes_per_token"] = token;
   out["context"] = flags.model.context;
-  out["plan_kv_cache_bytes"] = token * ((flags.model.context + ops::page_tokens - 1) / ops::page_tokens) * ops::page_tokens;
+  out["plan_kv_cache_bytes"] =
+      token * ((flags.model.context + ops::page_tokens - 1) / ops::page_tokens) * ops::page_tokens;
   out["tensors"] = std::move(list);
   finish(out, flags.model.json);
 }

@@ -27,8 +27,8 @@ struct TensorPlan {
 /// @param option  named in the message
 quant::Format parse_type(const std::string& name, const char* option);
 
-/// The format of an output layer of `cols` inputs beside weights in `weights`, as llama.cpp's quantizer chooses: Q6_K (or Q8_0
-/// where cols % 256 is not 0) beside Q4_0, else the same.
+/// The format of an output layer of `cols` inputs beside weights in `weights`, as llama.cpp's quantizer chooses: Q6_K
+/// (or Q8_0 where cols % 256 is not 0) beside Q4_0, else the same.
 quant::Format output_format(quant::Format weights, std::uint64_t cols);
 
 /// GGUF's number for a file whose weights are mostly in this format (general.file_type).

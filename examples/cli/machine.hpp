@@ -18,8 +18,8 @@ std::uint64_t peak_rss_bytes();
 /// @param share  [0, 1]
 double percentile(std::vector<double> values, double share);
 
-/// How long a loop that only watches the clock takes to see `budget` pass, `times` times over, in milliseconds: what is above
-/// the budget was the machine's doing.
+/// How long a loop that only watches the clock takes to see `budget` pass, `times` times over, in milliseconds: what is
+/// above the budget was the machine's doing.
 std::vector<double> spin_times(std::chrono::nanoseconds budget, std::size_t times);
 
 }  // namespace kinglet::cli

@@ -7,8 +7,8 @@
 
 namespace kinglet::cli {
 
-/// Writes a GGUF file of a shape, a row at a time. Fails on an unknown shape, on types that do not fit it, and where the file
-/// cannot be written. Ctrl-C removes the unfinished file.
+/// Writes a GGUF file of a shape, a row at a time. Fails on an unknown shape, on types that do not fit it, and where
+/// the file cannot be written. Ctrl-C removes the unfinished file.
 /// @param output  type of the output layer, or "" for output_format()
 void synthesize(const std::string& shape, const std::string& path, quant::Format weights, const std::string& output,
                 std::uint64_t seed);

@@ -1,0 +1,41 @@
+#include "output_file.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "failure.hpp"
+
+namespace kinglet::cli {
+
+OutputFile::OutputFile(const std::string& path)
+    : path_(path),
+      part_(path + ".part"),
+      file_(std::fopen(part_.c_str(), "wb"), [](std::FILE* f) { return f != nullptr ? std::fclose(f) : 0; }) {
+  if (!file_) bad_input("cannot write '{}': {}; name another place", path, std::strerror(errno));
+}
+
+OutputFile::~OutputFile() {
+  if (!file_) return;
+  file_.reset();
+  std::error_code ignored;
+  std::filesystem::remove(part_, ignored);
+}
+
+model::ByteSink OutputFile::sink() noexcept {
+  return {file_.get(), [](void* user, const std::byte* data, std::size_t bytes) {
+            return std::fwrite(data, 1, bytes, static_cast<std::FILE*>(user)) == bytes;
+          }};
+}
+
+void OutputFile::done() {
+  const bool closed = std::fclose(file_.release()) == 0;
+  std::error_code error;
+  if (closed) std::filesystem::rename(part_, path_, error);
+  if (closed && !error) return;
+  std::error_code ignored;
+  std::filesystem::remove(part_, ignored);
+  bad_input("'{}' could not be written; is the disk full?", path_);
+}
+
+}  // namespace kinglet::cli

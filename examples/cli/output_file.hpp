@@ -1,0 +1,28 @@
+// examples/cli/output_file.hpp: how is a large file written, so that a half-written one is never taken for a model?
+#pragma once
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include <kinglet/model/gguf_writer.hpp>
+
+namespace kinglet::cli {
+
+/// Writes PATH.part, and renames it to PATH in done(); removes it where done() was not reached.
+class OutputFile {
+ public:
+  explicit OutputFile(const std::string& path);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  model::ByteSink sink() noexcept;
+  void done();
+
+ private:
+  std::string path_;
+  std::string part_;
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
+};
+
+}  // namespace kinglet::cli
