@@ -1,5 +1,6 @@
 #include "generation.hpp"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "failure.hpp"

@@ -1,6 +1,5 @@
 // examples/cli/generation.hpp: how does a command let a session speak, so that Ctrl-C can end it?
 #pragma once
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -11,16 +10,9 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "options.hpp"
+#include "stopwatch.hpp"
 
 namespace kinglet::cli {
-
-class Stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 /// What one answer was, and how long it took.
 struct Generation {

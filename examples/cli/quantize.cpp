@@ -14,12 +14,12 @@
 #include <nlohmann/json.hpp>
 
 #include "failure.hpp"
-#include "generation.hpp"
 #include "interrupt.hpp"
 #include "layout.hpp"
 #include "output_file.hpp"
 #include "program.hpp"
 #include "progress.hpp"
+#include "stopwatch.hpp"
 
 namespace kinglet::cli {
 namespace {

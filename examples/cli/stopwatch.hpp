@@ -1,0 +1,15 @@
+// examples/cli/stopwatch.hpp: how long did it take?
+#pragma once
+#include <chrono>
+
+namespace kinglet::cli {
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace kinglet::cli
