@@ -15,16 +15,8 @@ constexpr float infinity = std::numeric_limits<float>::infinity();
 
 /// Candidates whose weights are computed at once, on the stack.
 constexpr std::size_t chunk = 256;
-/// Up to here a heap over one pass beats a partition of all candidates (151,936 of them: 0.1 ms against 1 ms).
+/// Up to here a heap over one pass beats a partition of all candidates (151,936 of them: 0.1 ms against 1.2 ms).
 constexpr std::size_t heap_limit = 1024;
-
-/// Puts the `n` smallest keys in front, ascending.
-void sort_smallest(std::span<std::uint64_t> keys, std::size_t n) noexcept {
-  const auto middle = keys.begin() + static_cast<std::ptrdiff_t>(n);
-  if (n <= heap_limit) return std::partial_sort(keys.begin(), middle, keys.end());
-  if (n < keys.size()) std::nth_element(keys.begin(), middle, keys.end());
-  std::sort(keys.begin(), middle);
-}
 
 /// The weights of up to `chunk` keys, whose logits logit(key) tells.
 template <class Logit>
@@ -59,27 +51,45 @@ Total sum_weights(std::span<std::uint64_t>& keys, float max) noexcept {
   return sum;
 }
 
-/// Sorts as many of the smallest keys as it takes for their weights to reach `share` of the whole; how many that are.
+/// Puts the smallest keys whose weights it takes to reach `share` of the whole in front; how many those are.
+/// Bisection by weight: each round halves the range that holds the last one kept, so that all are O(n) together, where
+/// sorting 151,936 nearly equal candidates takes 38 ms.
 template <class Logit>
 std::size_t keep_share(std::span<std::uint64_t> keys, float share, std::uint64_t whole, float max,
                        Logit&& logit) noexcept {
   const double wanted = std::ceil(static_cast<double>(share) * static_cast<double>(whole));
-  std::uint64_t sum = 0;
+  const auto at = [&](std::size_t i) { return keys.begin() + static_cast<std::ptrdiff_t>(i); };
+  std::uint64_t sum = 0;  // of the keys before `low`
   std::uint64_t w[chunk];
-  for (std::size_t done = 0, sorted = 0; done < keys.size(); done += chunk) {
-    if (done == sorted) {  // four times as many as before
-      const std::size_t more = std::min(keys.size() - sorted, std::max(chunk, 3 * sorted));
-      sort_smallest(keys.subspan(sorted), more);
-      sorted += more;
+  std::size_t low = 0, high = keys.size(), split = chunk;  // few tokens hold most of the weight, as a rule
+  while (high - low > chunk) {
+    const std::size_t middle = low + split;
+    if (split <= chunk) {
+      std::partial_sort(at(low), at(middle), at(high));
+    } else {
+      std::nth_element(at(low), at(middle), at(high));
     }
-    const auto part = keys.subspan(done, std::min(chunk, keys.size() - done));
-    key_weights(part, max, logit, w);
-    for (std::size_t k = 0; k < part.size(); ++k) {
-      sum += w[k];
-      if (static_cast<double>(sum) >= wanted) return done + k + 1;
+    std::uint64_t part = 0;
+    for (std::size_t i = low; i < middle; i += chunk) {
+      const std::size_t n = std::min(chunk, middle - i);
+      key_weights(keys.subspan(i, n), max, logit, w);
+      for (std::size_t k = 0; k < n; ++k) part += w[k];
     }
+    if (static_cast<double>(sum + part) >= wanted) {
+      high = middle;
+    } else {
+      sum += part;
+      low = middle;
+    }
+    split = low == chunk ? std::max((high - low) / 16, std::size_t{1}) : (high - low) / 2;
   }
-  return keys.size();
+  std::sort(at(low), at(high));
+  key_weights(keys.subspan(low, high - low), max, logit, w);
+  for (std::size_t i = low; i < high; ++i) {
+    sum += w[i - low];
+    if (static_cast<double>(sum) >= wanted) return i + 1;
+  }
+  return high;
 }
 
 float largest_logit(std::span<const std::uint64_t> keys) noexcept {

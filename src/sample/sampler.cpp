@@ -210,6 +210,11 @@ Result<std::int32_t> Sampler::State::choose(std::uint64_t position) noexcept {
   const auto left = std::span(keys).first(filter(o, values, max, keys));
   const std::uint64_t best = *std::min_element(left.begin(), left.end());
   if (greedy) return static_cast<std::int32_t>(key_token(best));
+  if (left.size() > values.size() / 16) {  // too many to sort by id: put each in its place
+    std::fill(values.begin(), values.end(), -infinity);
+    for (const std::uint64_t key : left) values[key_token(key)] = key_logit(key);
+    return static_cast<std::int32_t>(draw(values, key_logit(best), o.temperature, random));
+  }
   std::sort(left.begin(), left.end(), [](auto a, auto b) { return key_token(a) < key_token(b); });
   for (std::size_t i = 0; i < left.size(); ++i) values[i] = key_logit(left[i]);
   const std::size_t drawn = draw(std::span(values).first(left.size()), key_logit(best), o.temperature, random);

@@ -1,4 +1,5 @@
 #include <array>
+#include <cfenv>
 #include <cmath>
 #include <kinglet/core/memory.hpp>
 #include <kinglet/sample/sampler.hpp>
@@ -110,7 +111,7 @@ TEST_CASE("a vocabulary of 151,936 in every stage", "[sample]") {
   auto sampler = make(vocab);
   for (float spread : {0.0f, 0.1f, 4.0f}) {
     const auto logits = random_logits(vocab, 3, spread);
-    for (int setting = 0; setting < 6; ++setting) {
+    for (int setting = 0; setting < 7; ++setting) {
       SamplerOptions o;
       o.temperature = setting == 5 ? 0.0f : 1.0f;
       o.seed = 11;
@@ -119,10 +120,11 @@ TEST_CASE("a vocabulary of 151,936 in every stage", "[sample]") {
       if (setting == 3) o.top_p = 0.95f;
       if (setting == 4) o.typical_p = 0.9f;
       if (setting == 4) o.min_p = 0.02f;
+      if (setting == 6) o.top_p = 0.9999f;
       REQUIRE(sampler.configure(o));
       INFO("spread " << spread << " setting " << setting);
       // Equal logits: sums of 150,000 equal terms in FP64 round up or down at will, so only the exact stages compare.
-      if (spread == 0.0f && (setting == 3 || setting == 4)) {
+      if (spread == 0.0f && (setting == 3 || setting == 4 || setting == 6)) {
         CHECK(sampler.sample(logits, {}, 5));
         continue;
       }
@@ -221,6 +223,30 @@ TEST_CASE("a token depends on no call before it, and on no history out of sight"
   CHECK(moved.sample(logits, history, 3)->token == b.sample(logits, history, 3)->token);
   CHECK(a.sample(logits, history, 3).error().code == Errc::moved_from);
   CHECK(a.configure(o).error().code == Errc::moved_from);
+}
+
+TEST_CASE("the host's rounding mode changes no token and no log-probability", "[sample]") {
+  const auto logits = random_logits(5000, 21, 3.0f);
+  SamplerOptions o;
+  o.temperature = 0.9f;
+  o.top_p = 0.95f;
+  o.typical_p = 0.99f;
+  o.logprobs = 5;
+  auto sampler = make(5000, o);
+  for (std::uint64_t position = 0; position < 50; ++position) {
+    const auto near = sampler.sample(logits, {}, position);
+    const std::vector<kinglet::sample::TokenProbability> top(near->top.begin(), near->top.end());
+    for (int mode : {FE_UPWARD, FE_DOWNWARD, FE_TOWARDZERO}) {
+      std::fesetround(mode);
+      const auto other = sampler.sample(logits, {}, position);
+      const int kept = std::fegetround();
+      std::fesetround(FE_TONEAREST);
+      CHECK(kept == mode);
+      CHECK(other->token == near->token);
+      CHECK(other->logprob == near->logprob);
+      for (std::size_t i = 0; i < top.size(); ++i) CHECK(other->top[i].logprob == top[i].logprob);
+    }
+  }
 }
 
 TEST_CASE("DRY makes a loop expensive, and a breaker makes it cheap again", "[sample]") {
