@@ -52,7 +52,7 @@ int main() {
 
   const std::vector<std::uint32_t> waiting(40, 300);  // tokens of each waiting request
   std::printf("\nadmitted together of 40 waiting, after so many requests were served:");
-  for (std::uint64_t served : {0, 5, 10, 20, 40, 50}) {
+  for (std::uint64_t served : {0u, 5u, 10u, 20u, 40u, 50u}) {
     std::printf("  %u: %u", static_cast<unsigned>(served), batch_size(waiting, 23040, 1ull << 30, served));
   }
   std::printf("\n");
