@@ -1,0 +1,53 @@
+// kinglet/model/weights.hpp: which tensor of a file is a certain weight, and has it the shape that the model needs?
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include <kinglet/core/config.hpp>
+#include <kinglet/core/result.hpp>
+#include <kinglet/model/gguf.hpp>
+#include <kinglet/ops/backend.hpp>
+
+namespace kinglet::model {
+
+/// Where weights go: onto a backend; or nowhere, and it is only counted what a backend of that kind would take for
+/// them.
+struct Placement {
+  ops::Backend* backend = nullptr;
+  const ops::BackendInfo* info = nullptr;  ///< without a backend: of which kind it would be
+  ops::ContextShape shape;                 ///< and of which shape
+  std::size_t bytes = 0;                   ///< counted so far, without a backend
+};
+
+/// Finds, checks and places weights. Errors of all functions name the tensor, say what it is and what was expected:
+/// bad_format: it is missing, or of another shape; unsupported: of a type this build does not handle; those of
+/// Backend::place().
+class Weights {
+ public:
+  /// @param placement  null: tensors are checked, and stay as they are
+  explicit Weights(const Gguf& file, Placement* placement = nullptr) noexcept : file_(file), placement_(placement) {}
+
+  /// "blk.<layer>.<name>", or `name` alone for layer < 0.
+  struct Name {
+    std::string_view name;
+    std::int64_t layer = -1;
+  };
+
+  bool has(Name name) const noexcept;
+  /// A matrix [rows][cols].
+  KINGLET_API Status matrix(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
+                            ops::WeightView& out) const noexcept;
+  /// An FP32 vector [n].
+  KINGLET_API Status vector(Name name, std::uint32_t n, const float*& out) const noexcept;
+  /// The same, or null where the file has none.
+  Status optional_vector(Name name, std::uint32_t n, const float*& out) const noexcept {
+    out = nullptr;
+    return has(name) ? vector(name, n, out) : Status();
+  }
+
+ private:
+  const Gguf& file_;
+  Placement* placement_;
+};
+
+}  // namespace kinglet::model

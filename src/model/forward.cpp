@@ -1,0 +1,187 @@
+#include <kinglet/model/forward.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+
+#include <kinglet/model/family.hpp>
+#include <kinglet/sparse/gate.hpp>
+
+#include "core/fail.hpp"
+
+namespace kinglet::model {
+namespace {
+
+/// Builds the list op by op.
+class Builder {
+ public:
+  Builder(const Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement,
+          Forward& out)
+      : weights_(file, &placement),
+        unplaced_(file),
+        measures_(options.gate > 0.0f && placement.backend != nullptr),
+        family_(*find_family(config.family)),
+        config_(config),
+        options_(options),
+        out_(out),
+        row_(out.ops.get_allocator()) {
+    q_ = config.heads * config.head_dim;
+    kv_ = config.kv_heads * config.head_dim;
+    out_.ops.clear();
+    out_.ops.reserve(std::size_t{5} * config.layers + 2);
+    out_.importance.clear();
+    if (options.gate > 0.0f) {
+      const std::size_t layer = std::size_t{2} * config.dim + q_ + config.ffn;
+      out_.importance.resize(layer * config.layers + config.dim);
+      row_.resize(std::max({config.dim, q_, config.ffn}));
+    }
+  }
+
+  Status all() noexcept {
+    if (const Status status = embed(); !status) return status;
+    for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
+      if (const Status status = attention(layer); !status) return status;
+      if (const Status status = feed_forward(layer); !status) return status;
+      if (const Status status = progress(static_cast<float>(layer + 1) / static_cast<float>(config_.layers + 1));
+          !status) {
+        return status;
+      }
+    }
+    if (const Status status = output(); !status) return status;
+    return progress(1.0f);
+  }
+
+ private:
+  Status progress(float done) const noexcept {
+    if (options_.progress == nullptr || options_.progress(options_.progress_user, done)) return {};
+    return Error{Errc::cancelled, "the load was cancelled"};
+  }
+
+  static ops::Op make(ops::OpKind kind, std::uint32_t layer) noexcept {
+    ops::Op op;
+    op.kind = kind;
+    op.layer = static_cast<std::uint16_t>(layer);
+    return op;
+  }
+
+  /// Begins an op whose matrices read rows of `cols` channels.
+  ops::Op make(ops::OpKind kind, std::uint32_t layer, std::uint32_t cols) noexcept {
+    ops::Op op = make(kind, layer);
+    if (options_.gate > 0.0f) {
+      part_ = std::span<float>(out_.importance).subspan(used_, cols);
+      used_ += cols;
+      op.importance = part_.data();
+      part_rows_ = 0;
+    }
+    return op;
+  }
+
+  /// A matrix of the op that was begun last; its magnitudes join the op's importance.
+  Status matrix(Weights::Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) noexcept {
+    if (measures_) {
+      ops::WeightView raw;  // a backend may place weights in an order of its own
+      if (const Status status = unplaced_.matrix(name, rows, cols, product, raw); !status) return status;
+      for (std::uint32_t row = 0; row < rows; ++row) {
+        quant::dequantize(raw.format, raw.data + raw.row_bytes * row, cols, row_.data());
+        sparse::add_magnitudes(std::span<const float>(row_.data(), cols), part_);
+      }
+      part_rows_ += rows;
+    }
+    return weights_.matrix(name, rows, cols, product, out);
+  }
+
+  Status add(const ops::Op& op) noexcept {
+    if (part_rows_ > 0) {
+      sparse::divide_by_rows(part_, part_rows_);
+      part_rows_ = 0;
+    }
+    out_.ops.push_back(op);  // within the capacity
+    return {};
+  }
+
+  Status embed() noexcept {
+    ops::Op op = make(ops::OpKind::embed, 0);
+    const Status status =
+        weights_.matrix({"token_embd.weight"}, config_.vocab, config_.dim, ops::WeightUse::lookup, op.weight[0]);
+    out_.ops.push_back(op);
+    return status;
+  }
+
+  Status attention(std::uint32_t layer) noexcept {
+    ops::Op input = make(ops::OpKind::attention_input, layer, config_.dim);
+    if (const Status s = weights_.vector({"attn_norm.weight", layer}, config_.dim, input.norm); !s) return s;
+    if (const Status s = matrix({"attn_q.weight", layer}, q_, config_.dim, input.weight[0]); !s) return s;
+    if (const Status s = matrix({"attn_k.weight", layer}, kv_, config_.dim, input.weight[1]); !s) return s;
+    if (const Status s = matrix({"attn_v.weight", layer}, kv_, config_.dim, input.weight[2]); !s) return s;
+    if (family_.attention_input != nullptr) {
+      if (const Status s = family_.attention_input(weights_, config_, layer, input); !s) return s;
+    }
+    if (const Status s = add(input); !s) return s;
+    out_.ops.push_back(make(ops::OpKind::attention, layer));
+    ops::Op project = make(ops::OpKind::project, layer, q_);
+    if (const Status s = matrix({"attn_output.weight", layer}, config_.dim, q_, project.weight[0]); !s) return s;
+    return add(project);
+  }
+
+  Status feed_forward(std::uint32_t layer) noexcept {
+    ops::Op gate_up = make(ops::OpKind::gate_up, layer, config_.dim);
+    if (const Status s = weights_.vector({"ffn_norm.weight", layer}, config_.dim, gate_up.norm); !s) return s;
+    if (const Status s = matrix({"ffn_gate.weight", layer}, config_.ffn, config_.dim, gate_up.weight[0]); !s) return s;
+    if (const Status s = matrix({"ffn_up.weight", layer}, config_.ffn, config_.dim, gate_up.weight[1]); !s) return s;
+    if (const Status s = add(gate_up); !s) return s;
+    ops::Op down = make(ops::OpKind::down, layer, config_.ffn);
+    if (const Status s = matrix({"ffn_down.weight", layer}, config_.dim, config_.ffn, down.weight[0]); !s) return s;
+    return add(down);
+  }
+
+  Status output() noexcept {
+    ops::Op op = make(ops::OpKind::output, config_.layers, config_.dim);
+    if (const Status s = weights_.vector({"output_norm.weight"}, config_.dim, op.norm); !s) return s;
+    const char* const name = config_.tied_output ? "token_embd.weight" : "output.weight";
+    if (const Status s = matrix({name}, config_.vocab, config_.dim, op.weight[0]); !s) return s;
+    return add(op);
+  }
+
+  static constexpr ops::WeightUse product = ops::WeightUse::product;
+
+  const Weights weights_, unplaced_;
+  const bool measures_;
+  const Family& family_;
+  const ModelConfig& config_;
+  const ForwardOptions& options_;
+  Forward& out_;
+  std::pmr::vector<float> row_;  // one row of weights, while importance is measured
+  std::span<float> part_;        // the importance of the op that was begun
+  std::uint64_t part_rows_ = 0;
+  std::size_t used_ = 0;  // of importance
+  std::uint32_t q_ = 0, kv_ = 0;
+};
+
+}  // namespace
+
+Status read_rotary_steps(const Gguf& file, const ModelConfig& config, std::pmr::vector<std::uint64_t>& out) noexcept {
+  return core::guarded([&]() -> Status {
+    const std::uint32_t half = config.rotary_dim / 2;
+    std::span<const float> factors;
+    const char* const name = find_family(config.family)->rotary_factors;
+    if (name != nullptr && file.find(name) != nullptr) {
+      const float* data = nullptr;
+      if (const Status status = Weights(file).vector({name}, half, data); !status) return status;
+      factors = {data, half};
+      for (const float factor : factors) {
+        if (factor > 0.0f && std::isfinite(factor)) continue;
+        return core::fail(Errc::bad_format, "tensor {} holds {}; expected numbers above 0", name, factor);
+      }
+    }
+    out.resize(half);
+    ops::rotary_steps(config.rope_theta, config.rope_scale, factors, out);
+    return {};
+  });
+}
+
+Status build_forward(const Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement,
+                     Forward& out) noexcept {
+  return core::guarded([&]() -> Status { return Builder(file, config, options, placement, out).all(); });
+}
+
+}  // namespace kinglet::model
