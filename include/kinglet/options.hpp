@@ -65,7 +65,7 @@ struct SessionOptions {
   std::span<const Message> history{};  ///< chat: earlier messages, oldest first
   std::string_view tools_json{};       ///< chat: a JSON array of tool descriptions; "" = none
   std::string_view template_json{};    ///< chat: a JSON object of further template variables; "" = none
-  std::int32_t priority = 0;           ///< higher is planned first
+  std::int32_t priority = 0;           ///< [-1024, 1024]; a head start of so many steps over the others
 };
 
 struct GenerateOptions {
@@ -76,14 +76,15 @@ struct GenerateOptions {
   bool ignore_end = false;      ///< go on where the model would end its turn
 };
 
-/// What an engine will take, in bytes; exact.
+/// What an engine will take, in bytes; exact for the default GenerateOptions. Stop texts, lists of the sampler, DRY, and
+/// conversations of more than six bytes a token of context take more, in submit(), which then may say out_of_memory.
 struct MemoryPlan {
-  std::size_t weights = 0;      ///< the file: mapped, or copied with FileAccess::copy
+  std::size_t weights = 0;      ///< the file, mapped or copied, and what the backend keeps in an order of its own
   std::size_t vocabulary = 0;   ///< tokenizer and chat template
   std::size_t kv_cache = 0;     ///< the page pool
   std::size_t activations = 0;  ///< the backend's other buffers
   std::size_t sessions = 0;     ///< max_sessions of them
-  std::size_t engine = 0;       ///< everything else
+  std::size_t engine = 0;       ///< everything else; among it the scratch memory of submit()
   std::size_t total = 0;        ///< the sum, and so the least memory_limit that works
 };
 

@@ -1,0 +1,340 @@
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include <kinglet/model/vocabulary.hpp>
+
+#include "core/fail.hpp"
+#include "engine/state.hpp"
+
+namespace kinglet::engine {
+namespace {
+
+constexpr std::uint32_t max_context = 1u << 24, max_sessions = 1024, max_rows = 4096;
+constexpr unsigned max_threads = 256;
+/// Bytes for what a submit needs in passing: a rendered prompt and what the template held meanwhile, its tokens.
+constexpr std::size_t scratch_base = 256 << 10, scratch_per_token = 64;
+
+Status in_range(const char* what, std::uint64_t value, std::uint64_t low, std::uint64_t high) noexcept {
+  if (value >= low && value <= high) return {};
+  return core::fail(Errc::invalid_argument, "EngineOptions::{} is {}; expected {} to {}", what, value, low, high);
+}
+
+Status check(const EngineOptions& o) noexcept {
+  if (const Status s = in_range("threads", o.threads, 1, max_threads); !s) return s;
+  if (const Status s = in_range("context", o.context, 1, max_context); !s) return s;
+  if (const Status s = in_range("max_sessions", o.max_sessions, 1, max_sessions); !s) return s;
+  if (const Status s = in_range("max_rows", o.max_rows, 1, max_rows); !s) return s;
+  if (o.max_logits != 0) {
+    if (const Status s = in_range("max_logits", o.max_logits, 1, o.max_rows); !s) return s;
+  }
+  if (const Status s = in_range("kv_tokens", o.kv_tokens, 0, (std::uint64_t{1} << 32) * kv::page_size - kv::page_size);
+      !s)
+    return s;
+  if (o.activations > Activations::fp8 || o.kv > KvFormat::fp32 || o.scores > ScoreFormat::fp32 ||
+      o.file_access > FileAccess::copy) {
+    return Error{Errc::invalid_argument,
+                 "EngineOptions: activations, kv, scores or file_access is no value of its enumeration"};
+  }
+  if (!(o.gate >= 0.0f && o.gate < 1.0f)) {
+    return core::fail(Errc::invalid_argument, "EngineOptions::gate is {}; expected 0 or more and below 1", o.gate);
+  }
+  if (o.globals != 0 && o.window == 0) {
+    return Error{Errc::invalid_argument, "EngineOptions::globals needs a window"};
+  }
+  if ((o.hooks.allocate == nullptr) != (o.hooks.deallocate == nullptr)) {
+    return Error{Errc::invalid_argument, "Hooks: set both allocate and deallocate, or neither"};
+  }
+  return {};
+}
+
+/// The backend that was asked for. The only place that reads the environment: KINGLET_BACKEND, where no name is given.
+Result<const ops::BackendInfo*> choose_backend(std::string_view name) noexcept {
+  if (name.empty()) {
+    const char* const forced = std::getenv("KINGLET_BACKEND");
+    return ops::find_backend(forced != nullptr ? forced : "");
+  }
+  char text[32];
+  if (name.size() >= sizeof text) return core::fail(Errc::not_found, "there is no backend \"{:.60}\"", name);
+  name.copy(text, name.size());
+  text[name.size()] = '\0';
+  return ops::find_backend(text);
+}
+
+ops::ContextShape shape_of(const EngineState& state) noexcept {
+  const model::ModelConfig& config = state.config;
+  const EngineOptions& options = state.options;
+  ops::ContextShape shape;
+  shape.dim = config.dim;
+  shape.layers = config.layers;
+  shape.heads = config.heads;
+  shape.kv_heads = config.kv_heads;
+  shape.head_dim = config.head_dim;
+  shape.ffn = config.ffn;
+  shape.vocab = config.vocab;
+  shape.norm_eps = config.norm_eps;
+  shape.rotary_pairs = config.rotary_pairs;
+  shape.rotary_steps = state.rotary_steps;
+  shape.activations = options.activations;
+  shape.kv = options.kv;
+  shape.scores = options.scores;
+  shape.window = options.window;
+  shape.globals = options.globals;
+  shape.gate = options.gate;
+  shape.max_rows = options.max_rows;
+  shape.max_logits = options.max_logits;
+  shape.max_sequences = std::min({options.max_sessions, options.max_rows, batch::most_sequences});
+  shape.pages = static_cast<std::uint32_t>((options.kv_tokens + kv::page_size - 1) / kv::page_size);
+  shape.threads = options.threads;
+  return shape;
+}
+
+/// The host's progress, of which a part of the load is a stretch.
+struct Progress {
+  const EngineOptions& options;
+  float from = 0.0f;
+  Status at(float done) const noexcept {
+    if (options.progress == nullptr || options.progress(options.progress_user, done)) return {};
+    return Error{Errc::cancelled, "the load was cancelled"};
+  }
+};
+
+/// Loads into a fresh state.
+class Loader {
+ public:
+  /// @param plan  not null: no weights are read and the backend's memory is only counted; filled in
+  Loader(EngineState& state, const EngineOptions& options, MemoryPlan* plan) noexcept
+      : state_(state), options_(options), plan_(plan) {}
+
+  Status all(std::string_view path, std::span<const std::byte> bytes, const ops::BackendInfo& backend) {
+    const Progress progress{plan_ == nullptr ? options_ : quiet_};
+    if (const Status s = progress.at(0.0f); !s) return s;
+    if (const Status s = open_file(path, bytes); !s) return s;
+    if (const Status s = open_text(); !s) return s;
+    if (const Status s = progress.at(0.1f); !s) return s;
+    if (const Status s = open_backend(backend); !s) return s;
+    if (const Status s = progress.at(0.2f); !s) return s;
+    if (const Status s = build(); !s) return s;
+    if (const Status s = reserve(); !s) return s;
+    return count();
+  }
+
+ private:
+  Status open_file(std::string_view path, std::span<const std::byte> bytes) {
+    // A plan maps the file in any case; a copy takes the same bytes.
+    const FileAccess access = plan_ != nullptr ? FileAccess::map : options_.file_access;
+    auto file = bytes.data() != nullptr ? model::Gguf::from_memory(bytes, state_.memory)
+                                        : model::Gguf::open(path, state_.memory, access);
+    if (!file) return file.error();
+    state_.file = std::move(*file);
+    if (bytes.data() == nullptr) weights_ = state_.file.bytes();
+    if (bytes.data() == nullptr && access == FileAccess::map) state_.mapped = weights_;
+    auto config = model::read_config(state_.file);
+    if (!config) return config.error();
+    state_.config = *config;
+    if (options_.context > config->trained_context && plan_ == nullptr) {
+      const Error text =
+          core::fail(Errc::ok, "a context of {} tokens, but the model was trained for {}: expect worse text beyond",
+                     options_.context, config->trained_context);
+      state_.log(LogLevel::warning, text.message);
+    }
+    return {};
+  }
+
+  Status open_text() {
+    const std::size_t before = state_.memory.used();
+    auto tokenizer = model::load_tokenizer(state_.file, options_.pre_tokenizer, &state_.memory);
+    if (!tokenizer) return tokenizer.error();
+    state_.tokenizer = std::move(*tokenizer);
+    if (static_cast<std::uint32_t>(state_.tokenizer.size()) != state_.config.vocab) {
+      return core::fail(Errc::bad_format, "{} pieces in the vocabulary, but token_embd.weight has {} rows",
+                        state_.tokenizer.size(), state_.config.vocab);
+    }
+    if (const auto source = state_.file.get_string("tokenizer.chat_template")) {
+      auto parsed = text::ChatTemplate::parse(*source, &state_.scratch);
+      if (parsed) {
+        state_.chat_template = std::move(*parsed);
+      } else if (parsed.error().code == Errc::out_of_memory) {
+        return parsed.error();
+      } else {
+        state_.template_error = parsed.error();
+        state_.log(LogLevel::warning, parsed.error().message);
+      }
+      state_.has_template = true;
+    }
+    vocabulary_ = state_.memory.used() - before;
+    state_.scratch.reserve(scratch_base + scratch_per_token * options_.context);
+    return {};
+  }
+
+  Status open_backend(const ops::BackendInfo& backend) {
+    if (const Status s = model::read_rotary_steps(state_.file, state_.config, state_.rotary_steps); !s) return s;
+    const ops::ContextShape shape = shape_of(state_);
+    const std::size_t bytes = backend.bytes(shape);
+    if (bytes == 0) return core::out_of_memory();
+    cache_ = shape.page_bytes() * shape.pages;
+    activations_ = bytes - cache_;
+    state_.backend_info = &backend;
+    if (plan_ != nullptr) return state_.memory.reserve(bytes) ? Status() : Status(core::out_of_memory());
+    const auto made = backend.create(shape, state_.hooks, state_.memory);
+    if (!made) return made.error();
+    state_.backend = *made;
+    return {};
+  }
+
+  Status build() {
+    struct Part {
+      const EngineOptions& options;
+      static bool call(void* user, float done) {
+        const EngineOptions& o = static_cast<Part*>(user)->options;
+        return o.progress(o.progress_user, 0.2f + 0.8f * done);
+      }
+    } part{options_};
+    model::ForwardOptions forward;
+    forward.gate = options_.gate;
+    if (plan_ == nullptr && options_.progress != nullptr) {
+      forward.progress = Part::call;
+      forward.progress_user = &part;
+    }
+    model::Placement placement;
+    placement.backend = state_.backend;
+    placement.info = state_.backend_info;
+    placement.shape = shape_of(state_);
+    const Status built = model::build_forward(state_.file, state_.config, forward, placement, state_.forward);
+    if (!built) return built;
+    if (plan_ != nullptr && !state_.memory.reserve(placement.bytes)) return core::out_of_memory();
+    weights_ += placement.bytes;
+    return {};
+  }
+
+  Status reserve() {
+    auto pool = kv::PagePool::create(shape_of(state_).pages, &state_.memory);
+    if (!pool) return pool.error();
+    state_.pool = std::move(*pool);
+    state_.free_pages.store(state_.pool.available());
+    const ops::ContextShape shape = shape_of(state_);
+    state_.slots.reserve(options_.max_sessions);
+    OpenPlan& plan = state_.plan;
+    plan.rows.reserve(shape.max_rows);
+    plan.sequences.reserve(shape.max_sequences);
+    plan.slots.reserve(shape.max_sequences);
+    plan.logit_of.reserve(shape.max_sequences);
+    plan.requests.reserve(options_.max_sessions);
+    plan.waiting.reserve(options_.max_sessions);
+    plan.logits.reserve(shape.max_logits);
+    plan.hidden.reserve(shape.max_logits);
+    state_.costs.threads(options_.threads);
+    return {};
+  }
+
+  /// Opens and closes a session, so that the plan is what really happens.
+  Status count() {
+    const std::size_t before = state_.memory.used();
+    SessionOptions text;
+    if (state_.has_template && !state_.template_error)
+      text.format = PromptFormat::chat;
+    else
+      text.format = PromptFormat::text;
+    const auto slot = open_slot(state_, text);
+    if (!slot) return slot.error();
+    const std::size_t sessions = (state_.memory.used() - before) * options_.max_sessions;
+    close_slot(**slot);
+    reap(state_);
+    state_.owners.store(1);
+    const std::size_t total = std::max(state_.memory.peak(), before + sessions);
+    if (plan_ != nullptr) {
+      *plan_ = {weights_, vocabulary_, cache_, activations_, sessions, 0, total};
+      plan_->engine = total - weights_ - vocabulary_ - cache_ - activations_ - sessions;
+    } else if (state_.memory.limit() != 0 && total > state_.memory.limit()) {
+      return core::fail(Errc::out_of_memory, "a memory_limit of {} bytes, but {} are needed; see Engine::plan()",
+                        state_.memory.limit(), total);
+    }
+    return {};
+  }
+
+  EngineState& state_;
+  const EngineOptions& options_;
+  const EngineOptions quiet_;
+  MemoryPlan* plan_;
+  std::size_t weights_ = 0, vocabulary_ = 0, cache_ = 0, activations_ = 0;
+};
+
+EngineState* make_state(const EngineOptions& options, std::size_t limit) {
+  core::Memory own(options.hooks, limit);
+  void* const block = own.allocate(sizeof(EngineState), alignof(EngineState));
+  return new (block) EngineState(options, limit);
+}
+
+void destroy(EngineState* state) noexcept {
+  const Hooks hooks = state->hooks;
+  state->~EngineState();
+  core::Memory own(hooks);
+  (void)own.reserve(sizeof(EngineState));
+  static_cast<std::pmr::memory_resource&>(own).deallocate(state, sizeof(EngineState), alignof(EngineState));
+}
+
+/// @param plan  see Loader
+Result<EngineState*> make(std::string_view path, std::span<const std::byte> bytes, EngineOptions options,
+                          MemoryPlan* plan) noexcept {
+  if (const Status status = check(options); !status) return status.error();
+  const auto backend = choose_backend(options.backend);
+  if (!backend) return backend.error();
+  if (options.kv_tokens == 0) {
+    options.kv_tokens = std::uint64_t{kv::PageTable::count(options.context)} * kv::page_size * options.max_sessions;
+  }
+  if (options.max_logits == 0)
+    options.max_logits = std::min({options.max_sessions, batch::most_sequences, options.max_rows});
+  return core::guarded([&]() -> Result<EngineState*> {
+    EngineState* const state = make_state(options, plan != nullptr ? 0 : options.memory_limit);
+    struct Guard {
+      EngineState* state;
+      ~Guard() {
+        if (state != nullptr) destroy(state);
+      }
+    } guard{state};
+    if (const Status status = Loader(*state, options, plan).all(path, bytes, **backend); !status) return status.error();
+    guard.state = nullptr;
+    return state;
+  });
+}
+
+}  // namespace
+
+EngineState::EngineState(const EngineOptions& given, std::size_t limit)
+    : memory(given.hooks, limit),
+      hooks(given.hooks),
+      options(given),
+      scratch(&memory),
+      rotary_steps(&memory),
+      forward(&memory),
+      slots(&memory),
+      plan(&memory) {
+  if (!memory.reserve(sizeof(EngineState))) throw std::bad_alloc();
+  options.backend = {};
+  options.pre_tokenizer = {};
+}
+
+EngineState::~EngineState() {
+  for (SessionSlot* const slot : slots) slot->closed = true;
+  reap(*this);
+  if (backend != nullptr) backend_info->destroy(backend, memory);
+}
+
+Result<EngineState*> load(std::string_view path, std::span<const std::byte> bytes,
+                          const EngineOptions& options) noexcept {
+  return make(path, bytes, options, nullptr);
+}
+
+Result<MemoryPlan> plan(std::string_view path, const EngineOptions& options) noexcept {
+  MemoryPlan plan;
+  const auto state = make(path, {}, options, &plan);
+  if (!state) return state.error();
+  destroy(*state);
+  return plan;
+}
+
+void drop(EngineState* state) noexcept {
+  if (state->owners.fetch_sub(1) == 1) destroy(state);
+}
+
+}  // namespace kinglet::engine

@@ -1,0 +1,250 @@
+#include <algorithm>
+#include <chrono>
+
+#include <kinglet/batch/batcher.hpp>
+#include <kinglet/core/float_env.hpp>
+
+#include "core/fail.hpp"
+#include "engine/state.hpp"
+
+namespace kinglet::engine {
+namespace {
+
+/// Puts a session's next tokens into the plan as rows.
+Status add_sequence(SessionSlot& slot, std::uint32_t rows) noexcept {
+  EngineState& state = slot.engine;
+  OpenPlan& plan = state.plan;
+  const auto copy = slot.table.append(state.pool, rows);
+  if (!copy) return copy.error();
+  plan.slots.push_back(&slot);
+  plan.logit_of.push_back(-1);
+  plan.sequences.push_back(
+      {static_cast<std::uint32_t>(plan.rows.size()), rows, slot.processed, slot.table.pages().data()});
+  for (std::uint32_t i = 0; i < rows; ++i) {
+    const std::uint32_t position = slot.processed + i;
+    plan.rows.push_back({slot.history[position], position, static_cast<std::uint32_t>(plan.sequences.size() - 1)});
+  }
+  slot.last_served = state.plans;
+  return copy->tokens == 0 ? Status() : state.backend->copy_page(copy->from, copy->to, copy->tokens);
+}
+
+void clear(OpenPlan& plan) noexcept {
+  plan.open = false;
+  plan.rows.clear();
+  plan.sequences.clear();
+  plan.logits.clear();
+  plan.hidden.clear();
+  plan.slots.clear();
+  plan.logit_of.clear();
+  plan.op = 0;
+  plan.phase = 0;
+  plan.tile = 0;
+}
+
+Status begin_plan(EngineState& state) noexcept {
+  OpenPlan& plan = state.plan;
+  plan.open = true;
+  const Status begun = state.backend->begin({plan.rows, plan.sequences, plan.logits, plan.hidden});
+  if (!begun) abandon(state);
+  return begun;
+}
+
+/// Moves the cursor past phases and operations that have nothing to do.
+/// @return the work at the cursor; no tiles at the end of the operations
+ops::Work find_work(EngineState& state) noexcept {
+  OpenPlan& plan = state.plan;
+  for (; plan.op < state.forward.ops.size(); ++plan.op, plan.phase = 0) {
+    const ops::Op& op = state.forward.ops[plan.op];
+    for (; plan.phase < state.backend->phases(op); ++plan.phase, plan.tile = 0) {
+      const ops::Work work = state.backend->work(op, plan.phase);
+      if (plan.tile < work.tiles) return work;
+    }
+  }
+  return {};
+}
+
+/// The clock of one step.
+class Timer {
+ public:
+  Timer(const EngineState& state, std::chrono::nanoseconds budget) noexcept
+      : state_(state), start_(state.now()), last_(start_), budget_(static_cast<double>(budget.count())) {}
+  double left() const noexcept { return budget_ - spent(); }
+  double spent() const noexcept { return static_cast<double>(last_ - start_); }
+  /// Nanoseconds since the last lap.
+  double lap() noexcept {
+    const std::uint64_t before = last_;
+    last_ = std::max(state_.now(), before);
+    return static_cast<double>(last_ - before);
+  }
+
+ private:
+  const EngineState& state_;
+  std::uint64_t start_;
+  std::uint64_t last_;
+  double budget_;  // nanoseconds
+};
+
+/// Runs tiles until the operations are done or the next tile would not fit.
+/// @return whether they are done
+Result<bool> walk(EngineState& state, Timer& timer, StepReport& report) noexcept {
+  OpenPlan& plan = state.plan;
+  const std::size_t rows = plan.rows.size();
+  for (;;) {
+    const ops::Work work = find_work(state);
+    if (work.tiles == 0) return true;
+    const ops::Op& op = state.forward.ops[plan.op];
+    const std::size_t kind = static_cast<std::size_t>(op.kind);
+    const std::uint32_t left = work.tiles - plan.tile;
+    std::uint32_t tiles = state.costs.fit(kind, plan.phase, rows, work.cost, left, timer.left());
+    if (tiles == 0) {
+      if (report.pieces != 0) return false;
+      tiles = 1;
+    }
+    if (const Status status = state.backend->run(op, plan.phase, plan.tile, plan.tile + tiles); !status) {
+      abandon(state);
+      return status.error();
+    }
+    state.costs.measured(kind, plan.phase, rows, work.cost, tiles, timer.lap());
+    plan.tile += tiles;
+    report.pieces += tiles;
+  }
+}
+
+/// Samples for the plan's sequences, one piece each.
+bool sample_all(EngineState& state, Timer& timer, StepReport& report) noexcept {
+  OpenPlan& plan = state.plan;
+  const float cost = static_cast<float>(state.config.vocab);
+  while (plan.tile < plan.sequences.size()) {
+    const bool samples = plan.slots[plan.tile] != nullptr && plan.logit_of[plan.tile] >= 0;
+    if (samples && report.pieces != 0 && state.costs.fit(CostModel::sampling, 0, 1, cost, 1, timer.left()) == 0)
+      return false;
+    sample_sequence(state, plan.tile++);
+    if (!samples) continue;
+    state.costs.measured(CostModel::sampling, 0, 1, cost, 1, timer.lap());
+    ++report.pieces;
+  }
+  return true;
+}
+
+/// Asks the batcher who works on how many rows next.
+Status make_plan(EngineState& state) noexcept {
+  if (const Status status = state.file.unchanged(); !status) return status;
+  clear(state.plan);
+  ++state.plans;
+  OpenPlan& plan = state.plan;
+  plan.requests.clear();
+  plan.waiting.clear();
+  for (SessionSlot* const slot : state.slots) {
+    if (slot->closed || slot->state.load() != SessionState::running) continue;
+    batch::Request request;
+    request.id = slot->id;
+    request.pending_tokens = static_cast<std::uint32_t>(slot->history.size()) - slot->processed;
+    request.cached_tokens = slot->processed;
+    request.prepaid_tokens = request.pending_tokens;  // submit() has reserved all pages
+    request.arrival = slot->arrival;
+    request.last_served = slot->last_served;
+    request.priority = slot->priority;
+    request.decoding = slot->history.size() > slot->answer_begin;
+    plan.requests.push_back(request);
+    plan.waiting.push_back(slot);
+  }
+  batch::BatchLimits limits;
+  limits.step = state.plans;
+  limits.max_rows = state.options.max_rows;
+  limits.max_sequences = static_cast<std::uint32_t>(plan.sequences.capacity());
+  batch::PlannedSequence planned[batch::most_sequences];
+  const batch::StepPlan step = batch::plan_step(plan.requests, limits, planned);
+  for (std::uint32_t i = 0; i < step.sequences; ++i) {
+    SessionSlot& slot = *plan.waiting[planned[i].request];
+    std::uint32_t rows = planned[i].rows;
+    const bool all = rows == plan.requests[planned[i].request].pending_tokens;
+    const bool samples = all && plan.logits.size() < state.options.max_logits;
+    if (all && !samples && --rows == 0) continue;  // its last row waits for a step that has logits to spare
+    if (const Status status = add_sequence(slot, rows); !status) {
+      abandon(state);
+      return status;
+    }
+    if (!samples) continue;
+    plan.logit_of.back() = static_cast<std::int32_t>(plan.logits.size());
+    plan.logits.push_back(static_cast<std::uint32_t>(plan.rows.size() - 1));
+  }
+  if (state.plan.rows.empty()) return {};
+  return begin_plan(state);
+}
+
+}  // namespace
+
+std::uint64_t EngineState::now() const noexcept {
+  if (hooks.clock != nullptr) return hooks.clock(hooks.user);
+  return static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
+}
+
+Result<StepReport> step(EngineState& state, std::chrono::nanoseconds budget) noexcept {
+  if (budget.count() < 0) return Error{Errc::invalid_argument, "a step's budget is below zero"};
+  const core::FloatEnvironment environment;
+  Timer timer(state, budget);
+  StepReport report;
+  for (SessionSlot* const slot : state.slots) slot->has_event = false;
+  if (!state.plan.open) {
+    if (const Status status = make_plan(state); !status) return status.error();
+  }
+  if (state.plan.open) {
+    report.rows = static_cast<std::uint32_t>(state.plan.rows.size());
+    (void)timer.lap();
+    const auto done = walk(state, timer, report);
+    if (!done) return done.error();
+    if (*done && sample_all(state, timer, report)) {
+      commit(state);
+      report.committed = true;
+    }
+  }
+  (void)timer.lap();
+  report.spent = std::chrono::nanoseconds(static_cast<std::int64_t>(timer.spent()));
+  report.overrun = std::max(report.spent - budget, std::chrono::nanoseconds(0));
+  return report;
+}
+
+void end_plan(EngineState& state) noexcept {
+  clear(state.plan);
+  reap(state);
+}
+
+void abandon(EngineState& state) noexcept {
+  for (std::size_t i = 0; i < state.plan.slots.size(); ++i) {
+    SessionSlot* const slot = state.plan.slots[i];
+    if (slot == nullptr) continue;
+    leave_plan(*slot);
+    // What a running session was promised it still has: these pages have just gone back.
+    if (slot->state.load() == SessionState::running) (void)slot->table.promise(state.pool, slot->end - slot->processed);
+  }
+  end_plan(state);
+}
+
+Status begin_alone(SessionSlot& slot, std::uint32_t rows, bool logits, bool hidden) noexcept {
+  EngineState& state = slot.engine;
+  if (const Status status = state.file.unchanged(); !status) return status;
+  clear(state.plan);
+  ++state.plans;
+  state.plan.open = true;
+  if (const Status status = add_sequence(slot, rows); !status) {
+    abandon(state);
+    return status;
+  }
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    if (logits) state.plan.logits.push_back(row);
+    if (hidden) state.plan.hidden.push_back(row);
+  }
+  return begin_plan(state);
+}
+
+Status run_all(EngineState& state) noexcept {
+  const core::FloatEnvironment environment;
+  StepReport report;
+  Timer timer(state, std::chrono::hours(24));
+  const auto done = walk(state, timer, report);
+  return done ? Status() : Status(done.error());
+}
+
+}  // namespace kinglet::engine
