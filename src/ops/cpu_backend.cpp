@@ -1,6 +1,7 @@
 #include "ops/cpu_backend.hpp"
 
 #include <algorithm>
+#include <system_error>
 
 #include <kinglet/core/float_env.hpp>
 
@@ -10,6 +11,30 @@ namespace kinglet::ops {
 namespace {
 
 constexpr std::uint32_t blocks(std::uint32_t n, std::uint32_t size) noexcept { return (n + size - 1) / size; }
+
+/// What would lead a step outside of its memory; null where nothing does.
+const char* find_fault(const Batch& batch, const ContextShape& shape) noexcept {
+  std::size_t row = 0;
+  for (std::size_t s = 0; s < batch.sequences.size(); ++s) {
+    const Sequence& sequence = batch.sequences[s];
+    if (sequence.first_row != row || sequence.rows == 0 || sequence.rows > batch.rows.size() - row) {
+      return "sequences that do not follow each other";
+    }
+    for (std::uint32_t i = 0; i < sequence.rows; ++i, ++row) {
+      const Row& r = batch.rows[row];
+      if (r.sequence != s || r.position != sequence.first_position + i) return "rows out of order";
+      if (r.token < 0 || static_cast<std::uint32_t>(r.token) >= shape.vocab)
+        return "a token that is not in the vocabulary";
+      if (sequence.pages[r.position / page_tokens] >= shape.pages) return "a page that is not in the pool";
+    }
+  }
+  if (row != batch.rows.size()) return "rows without a sequence";
+  const auto missing = [row](std::uint32_t r) { return r >= row; };
+  if (std::any_of(batch.logits.begin(), batch.logits.end(), missing)) return "logits of a row that is not there";
+  if (std::any_of(batch.hidden.begin(), batch.hidden.end(), missing))
+    return "a hidden state of a row that is not there";
+  return nullptr;
+}
 
 }  // namespace
 
@@ -34,6 +59,9 @@ Result<Backend*> CpuBackend::create(const Isa& isa, const ContextShape& shape, c
     void* block = memory.allocate(layout.total, alignof(CpuBackend) > 64 ? alignof(CpuBackend) : 64);
     try {
       return new (block) CpuBackend(isa, shape, layout, hooks, memory);
+    } catch (const std::system_error&) {
+      memory.deallocate(block, layout.total, 64);
+      return core::fail(Errc::backend, "the system refuses {} threads; set fewer", shape.threads);
     } catch (...) {
       memory.deallocate(block, layout.total, 64);
       throw;
@@ -97,21 +125,19 @@ Status CpuBackend::begin(const Batch& batch) noexcept {
       batch.logits.size() > shape_.max_logits || batch.hidden.size() > shape_.max_rows) {
     return core::fail(Errc::invalid_argument, "a step of {} rows does not fit the backend", batch.rows.size());
   }
-  batch_ = batch;
-  const std::uint32_t each = shape_.heads / shape_.kv_heads;
-  auto* first = at<std::uint32_t>(layout_.first_tile);
-  first[0] = 0;
-  for (std::size_t s = 0; s < batch.sequences.size(); ++s) {
-    first[s + 1] = first[s] + shape_.kv_heads * blocks(batch.sequences[s].rows * each, query_block);
+  if (const char* fault = find_fault(batch, shape_); fault != nullptr) {
+    return core::fail(Errc::internal, "a step's batch has {}", fault);
   }
+  batch_ = batch;
+  plan_attention();
   for (std::size_t r = 0; r < batch.rows.size(); ++r) at<std::int32_t>(layout_.bad)[r] = -1;
   return {};
 }
 
 std::uint32_t CpuBackend::phases(const Op& op) const noexcept {
   switch (op.kind) {
-    case OpKind::embed:
-    case OpKind::attention: return 1;
+    case OpKind::embed: return 1;
+    case OpKind::attention: return 2 * rounds_;
     case OpKind::attention_input: return 3;
     default: return 2;
   }
@@ -134,19 +160,19 @@ std::uint32_t CpuBackend::outputs(const Op& op) const noexcept {
   return n;
 }
 
-// Phases: embed 0 = rows; attention 0 = (sequence, KV head, block of queries). The others: 0 = the products' inputs, 1
-// = products; attention_input 2 = rotation and the cache.
+// Phases: embed 0 = rows; attention: of each round, (sequence, KV head, block of queries, stretch), then (row, KV
+// head). The others: 0 = the products' inputs, 1 = products; attention_input 2 = rotation and the cache.
 Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
   const Input in = input(op);
   const auto cols = static_cast<float>(in.cols);
   if (op.kind == OpKind::embed) return {rows(), cols};
   if (op.kind == OpKind::attention) {
-    std::uint64_t positions = 0;
-    for (const Sequence& s : batch_.sequences) positions += s.first_position + s.rows;
-    const std::uint32_t tiles = at<std::uint32_t>(layout_.first_tile)[batch_.sequences.size()];
-    const auto mean =
-        static_cast<float>(positions) / static_cast<float>(std::max<std::size_t>(1, batch_.sequences.size()));
-    return {tiles, mean * static_cast<float>(2 * shape_.head_dim * query_block)};
+    if (phase % 2 == 0) {
+      return {attend_tiles_,
+              static_cast<float>(2 * stretch_tokens * query_block) * static_cast<float>(shape_.head_dim)};
+    }
+    if (waves_ == 1 && phase + 1 != 2 * rounds_) return {};  // all is merged already
+    return {rows() * shape_.kv_heads, static_cast<float>(shape_.heads / shape_.kv_heads * waves_ * shape_.head_dim)};
   }
   if (phase == 0) {
     const auto hidden = op.kind == OpKind::output ? static_cast<std::uint32_t>(batch_.hidden.size()) : 0;
@@ -160,7 +186,9 @@ Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
 
 void CpuBackend::run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept {
   if (op.kind == OpKind::embed) return embed_row(op, tile);
-  if (op.kind == OpKind::attention) return attention_tile(op, tile, scratch(thread));
+  if (op.kind == OpKind::attention) {
+    return phase % 2 == 0 ? attend_tile(op.layer, phase / 2, tile, scratch(thread)) : merge_tile(phase / 2, tile);
+  }
   if (phase == 1) return product_tile(op, tile, scratch(thread));
   if (phase == 2) return rotate_and_store(op, tile);
   const std::uint32_t panels = blocks(input(op).rows, panel_rows);
@@ -169,6 +197,8 @@ void CpuBackend::run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile,
 }
 
 Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last) noexcept {
+  const std::uint32_t tiles = phase < phases(op) ? work(op, phase).tiles : 0;
+  if (last > tiles) return core::fail(Errc::internal, "tile {} of a phase that has {}", last, tiles);
   if (first >= last) return {};
   if (last - first == 1 || shape_.threads == 1) {
     const core::FloatEnvironment environment;

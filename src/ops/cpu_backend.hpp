@@ -58,6 +58,13 @@ class CpuBackend final : public Backend {
     std::uint32_t rows;
   };
 
+  /// The stretches that a sequence's rows may see: [0, globals) and [first, last].
+  struct Stretches {
+    std::uint32_t globals, first, last;
+    std::uint32_t count() const noexcept { return globals + last - first + 1; }
+    std::uint32_t at(std::uint32_t i) const noexcept { return i < globals ? i : first + (i - globals); }
+  };
+
   CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayout& layout, const Hooks& hooks,
              core::Memory& memory);
   ~CpuBackend() override = default;
@@ -70,6 +77,11 @@ class CpuBackend final : public Backend {
   float* wide_row(std::size_t row) const noexcept { return at<float>(layout_.wide) + row * layout_.wide_row; }
   float* normed_row(std::size_t row) const noexcept { return at<float>(layout_.normed) + row * layout_.narrow_row; }
   float* qkv_row(std::size_t row) const noexcept { return at<float>(layout_.qkv) + row * layout_.qkv_row; }
+  float* state(std::size_t query) const noexcept { return at<float>(layout_.states) + query * layout_.state; }
+  /// The state of a query in a wave >= 1 of a round.
+  float* wave_state(std::uint32_t wave, std::size_t query) const noexcept {
+    return at<float>(layout_.waves) + (std::size_t{wave - 1} * rows() * shape_.heads + query) * layout_.state;
+  }
   ThreadScratch& scratch(std::size_t thread) const noexcept {
     return *at<ThreadScratch>(layout_.scratch + thread * layout_.thread_bytes);
   }
@@ -87,6 +99,7 @@ class CpuBackend final : public Backend {
   void hidden_row(const Op& op, std::uint32_t i) noexcept;
   void rotate_and_store(const Op& op, std::uint32_t row) noexcept;
   void norm_row(const Op& op, std::uint32_t row, float* out) noexcept;
+  void mark_bad(std::uint32_t row, std::uint32_t layer) noexcept;
   // cpu_products.cpp
   void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
   void product(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows, Scratch& scratch,
@@ -94,7 +107,11 @@ class CpuBackend final : public Backend {
   void product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
                        Scratch& scratch, float* acc) const noexcept;
   // cpu_attention.cpp
-  void attention_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
+  void plan_attention() noexcept;
+  Stretches stretches(const Sequence& sequence) const noexcept;
+  std::uint32_t query_blocks(const Sequence& sequence) const noexcept;
+  void attend_tile(std::uint32_t layer, std::uint32_t round, std::uint32_t tile, ThreadScratch& scratch) noexcept;
+  void merge_tile(std::uint32_t round, std::uint32_t tile) noexcept;
 
   void run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept;
   bool packs(const WeightView& weight) const noexcept { return weight.layout == WeightLayout::packed; }
@@ -109,6 +126,9 @@ class CpuBackend final : public Backend {
   core::ThreadPool pool_;
   PackedBlock* packed_ = nullptr;
   Batch batch_;
+  std::uint32_t waves_ = 1;  ///< stretches of a sequence in one round of attention
+  std::uint32_t rounds_ = 0;
+  std::uint32_t attend_tiles_ = 0;  ///< of a round
 };
 
 }  // namespace kinglet::ops

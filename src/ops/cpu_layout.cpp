@@ -31,7 +31,7 @@ constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to -
 bool makes_sense(const ContextShape& s) noexcept {
   for (const std::uint32_t size : {s.dim, s.layers, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.max_rows,
                                    s.max_sequences, s.pages, s.threads}) {
-    if (size == 0) return false;
+    if (size == 0 || size > 0x7fffffffu) return false;
   }
   return s.heads % s.kv_heads == 0 && 2 * s.rotary_steps.size() <= s.head_dim && s.max_logits <= s.max_rows &&
          s.layers <= 65535 && s.gate >= 0.0f && s.gate < 1.0f;
@@ -68,6 +68,7 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
   l.panels = plan.take({panels, sizeof(Panel)});
   l.panel_data = plan.take({panels, panel_bytes(l.wide_row)});
   l.states = plan.take({rows, heads, l.state, f});
+  l.waves = plan.take({std::max(rows, std::size_t{least_waves}) - 1, heads, l.state, f});
   l.logits = plan.take({s.max_logits, s.vocab, f});
   l.bad = plan.take({rows, sizeof(std::int32_t)});
   l.first_tile = plan.take({std::size_t{s.max_sequences} + 1, sizeof(std::uint32_t)});

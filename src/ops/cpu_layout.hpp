@@ -12,6 +12,9 @@ namespace kinglet::ops {
 /// Rows that one tile of a product computes: enough to pay for reading the weights, few enough for a short piece.
 inline constexpr std::uint32_t row_block = 64;
 
+/// Stretches of a single row that attention may compute side by side; many rows share as many states as there are rows.
+inline constexpr std::uint32_t least_waves = 16;
+
 /// Sizes of rows and offsets of arrays, in a block that starts with the backend itself. Offsets are multiples of 64.
 struct CpuLayout {
   // floats of a row
@@ -33,6 +36,7 @@ struct CpuLayout {
   std::size_t panels;      ///< int8: [max_rows / 8] Panel
   std::size_t panel_data;  ///< int8: [max_rows / 8][panel_bytes(wide_row)]
   std::size_t states;      ///< [max_rows * heads][state]
+  std::size_t waves;       ///< [(max(max_rows, least_waves) - 1) * heads][state]
   std::size_t logits;      ///< [max_logits][vocab]
   std::size_t bad;         ///< [max_rows] int32
   std::size_t first_tile;  ///< [max_sequences + 1] uint32

@@ -57,6 +57,11 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
     product(op.weight[1], first, row, count, scratch.tile, scratch.acc[1]);
     const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
     for (std::uint32_t r = 0; r < count; ++r) {
+      for (std::size_t m = 0; m < 2; ++m) {
+        if (op.bias[m] == nullptr) continue;
+        float* y = scratch.acc[m] + r * tile_outputs;
+        for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][first + i];
+      }
       kernels_.swiglu(scratch.acc[0] + r * tile_outputs, scratch.acc[1] + r * tile_outputs, n,
                       wide_row(row + r) + first);
     }

@@ -1,5 +1,6 @@
 // ops/cpu_rows.cpp: what happens to a row before and after a product?
 #include <algorithm>
+#include <atomic>
 
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>
@@ -24,10 +25,16 @@ void CpuBackend::embed_row(const Op& op, std::uint32_t row) noexcept {
   }
 }
 
+// A row may be normed by two threads at once: for its logits and for its hidden state.
+void CpuBackend::mark_bad(std::uint32_t row, std::uint32_t layer) noexcept {
+  std::int32_t none = -1;
+  std::atomic_ref<std::int32_t>(at<std::int32_t>(layout_.bad)[row])
+      .compare_exchange_strong(none, static_cast<std::int32_t>(layer), std::memory_order_relaxed);
+}
+
 void CpuBackend::norm_row(const Op& op, std::uint32_t row, float* out) noexcept {
-  const bool finite = kernels_.norm(x_row(row), op.norm, shape_.norm_eps, shape_.dim, out);
-  std::int32_t& bad = at<std::int32_t>(layout_.bad)[row];
-  if (!finite && bad < 0) bad = op.kind == OpKind::output ? static_cast<std::int32_t>(shape_.layers) : op.layer;
+  if (kernels_.norm(x_row(row), op.norm, shape_.norm_eps, shape_.dim, out)) return;
+  mark_bad(row, op.kind == OpKind::output ? shape_.layers : op.layer);
 }
 
 /// Norm (where the op has one), gate, and the forms that the op's weights read, for the rows of one panel.
@@ -83,7 +90,7 @@ void CpuBackend::rotate_and_store(const Op& op, std::uint32_t row) noexcept {
   for (std::uint32_t h = 0; h < shape_.heads + shape_.kv_heads; ++h) {
     float* head = q + std::size_t{h} * dim;
     const float* w = op.head_norm[h < shape_.heads ? 0 : 1];
-    if (w != nullptr) kernels_.norm(head, w, shape_.norm_eps, dim, head);
+    if (w != nullptr && !kernels_.norm(head, w, shape_.norm_eps, dim, head)) mark_bad(row, op.layer);
     rotate(head, cos, sin, pairs);
   }
   const Row& r = batch_.rows[row];
