@@ -28,11 +28,11 @@ struct ToolCall {
   std::string_view arguments_json{};  ///< usually a JSON object; what is not JSON is handed on as a string
 };
 
-/// One message. The template sees a mapping with these keys, in this order. Text is UTF-8; a byte that is not (0xff,
-/// say) counts as one character of its own and is handed on unchanged.
+/// One message. The template sees a mapping with these keys (and "thinking", another name of the reasoning). Text is
+/// UTF-8; a byte that is not (0xff, say) counts as one character of its own and is handed on unchanged.
 struct Message {
   std::string_view role{};                 ///< "system", "user", "assistant", "tool", or what the template knows
-  std::string_view content{};              ///< "content": "" if empty, but none if data() is null beside tool calls
+  std::string_view content{};              ///< "content"; absent if data() is null beside tool calls, else "" if empty
   std::string_view reasoning{};            ///< "reasoning_content"; empty: absent
   std::string_view name{};                 ///< "name"; empty: absent
   std::string_view tool_call_id{};         ///< "tool_call_id"; empty: absent
@@ -55,7 +55,7 @@ struct ChatLimits {
   std::size_t steps = 4'000'000;                     ///< nodes evaluated, plus one per 64 bytes that they touch
   std::size_t memory = std::size_t{64} << 20;        ///< bytes of values, beyond 8 times the bytes of the input
   std::size_t output_bytes = std::size_t{16} << 20;  ///< beyond 4 times the bytes of the input
-  std::size_t depth = 150;  ///< of nested expressions, blocks and macro calls (1 KiB of stack each)
+  std::size_t depth = 256;  ///< of nested expressions, blocks and macro calls; each may take half a KiB of stack
 };
 
 /// A parsed template. Immutable: several threads may render one at once. Movable; one that was moved from (or

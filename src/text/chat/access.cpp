@@ -214,6 +214,7 @@ std::span<const Value> iterate(Run& run, const Value& v) {
       run.charge_items(v.dict->size);
       return fill(v.dict->size, [&](std::uint32_t i) { return v.dict->entries[i].key; });
     case Kind::generator: {
+      if (!v.generator->over.empty()) run.fail({"'", v.generator->over, "' object is not iterable"});
       const bool used = v.generator->used;
       v.generator->used = true;
       return used ? std::span<const Value>() : v.generator->items;

@@ -6,6 +6,7 @@ namespace {
 Args after_first(const Args& args, std::size_t n) { return {args.positional.subspan(n), args.named}; }
 
 Value map(Run& run, const Value& v, const Args& args) {
+  if (!iterable(v)) return run.broken_generator(v);
   Items out(run);
   if (args.positional.empty() && !args.named.empty()) {
     const Bound b(run, "map", args, {"attribute", "default"});
@@ -29,6 +30,7 @@ Value map(Run& run, const Value& v, const Args& args) {
 
 /// The items whose value (or attribute, where the first argument names one) passes a test; without one, is true.
 Value choose(Run& run, const Value& v, const Args& args, bool by_attribute, bool wanted) {
+  if (!iterable(v)) return run.broken_generator(v);
   const std::size_t skipped = by_attribute ? 1 : 0;
   if (args.positional.size() < skipped) run.fail({"Missing parameter for attribute name"});
   const Test* test = nullptr;
@@ -67,6 +69,7 @@ Value groupby(Run& run, const Value& v, const Args& args) {
   Items pairs(run);
   for (const Value& item : iterate(run, v)) {
     const Value pair[] = {folded(key_of(item)), item};
+    if (pairs.size() > 0 && pair[0].is_undefined()) fail_undefined(run, pair[0]);
     pairs.add(run.keep(std::span<const Value>(pair), Kind::tuple));
   }
   const Value zero[] = {boolean(false), boolean(true), integer(0)};

@@ -20,10 +20,11 @@ Value key_of(Run& run, const Value& v, const Value& path, bool case_sensitive) {
 
 /// sort()'s key: a list, because its attribute may name several ("a,b").
 Value sort_key(Run& run, const Value& v, const Value& path, bool case_sensitive) {
-  if (!path.is_string() || path.text().find(',') == std::string_view::npos) {
-    return key_of(run, v, path, case_sensitive);
-  }
   Items keys(run);
+  if (!path.is_string()) {
+    keys.add(key_of(run, v, path, case_sensitive));
+    return list(keys.span());
+  }
   for (std::string_view rest = path.text();;) {
     const std::size_t comma = rest.find(',');
     keys.add(key_of(run, v, string(rest.substr(0, comma)), case_sensitive));
@@ -97,6 +98,7 @@ Value dictsort(Run& run, const Value& v, const Args& args) {
 
 Value unique(Run& run, const Value& v, const Args& args) {
   const Bound b(run, "unique", args, {"case_sensitive", "attribute"});
+  if (!iterable(v)) return run.broken_generator(v);
   Items keys(run);
   Items out(run);
   for (const Value& item : iterate(run, v)) {
@@ -149,9 +151,7 @@ Value first(Run& run, const Value& v, const Args& args) {
 
 Value last(Run& run, const Value& v, const Args& args) {
   const Bound b(run, "last", args, {});
-  if (v.is(Kind::generator) || v.is(Kind::undefined)) {
-    run.fail({"'", type_name(v), "' object is not reversible"});
-  }
+  if (v.is(Kind::generator)) run.fail({"'generator' object is not reversible"});
   const auto items = iterate(run, v);
   return items.empty() ? no_item(run, "No last item, sequence was empty.") : items.back();
 }
@@ -169,6 +169,7 @@ Value reverse(Run& run, const Value& v, const Args& args) {
   run.charge_items(items.size());
   Value* out = run.arena.array<Value>(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) new (out + i) Value(items[items.size() - 1 - i]);
+  if (v.is(Kind::generator)) return list({out, items.size()});
   return run.generator({out, items.size()});
 }
 
@@ -180,12 +181,13 @@ Value length_filter(Run& run, const Value& v, const Args& args) {
 Value items_filter(Run& run, const Value& v, const Args& args) {
   const Bound b(run, "items", args, {});
   if (v.is_undefined()) return run.generator({});
-  if (!v.is(Kind::dict)) run.fail({"Can only get item pairs from a mapping."});
+  if (!v.is(Kind::dict)) return run.broken_generator(v);
   return run.generator(find_method(v, "items")->body(run, v, {}).list());
 }
 
 Value batch(Run& run, const Value& v, const Args& args) {
   const Bound b(run, "batch", args, {"linecount", "fill_with"}, 1);
+  if (!iterable(v)) return run.broken_generator(v);
   const std::int64_t size = b.whole(run, 0, 1);
   if (size <= 0) run.fail({"batch needs a positive number"});
   const auto items = iterate(run, v);
@@ -207,6 +209,7 @@ Value batch(Run& run, const Value& v, const Args& args) {
 
 Value slice_filter(Run& run, const Value& v, const Args& args) {
   const Bound b(run, "slice", args, {"slices", "fill_with"}, 1);
+  if (!iterable(v)) return run.broken_generator(v);
   const std::int64_t count = b.whole(run, 0, 1);
   if (count <= 0) run.fail({"slice needs a positive number"});
   const auto items = iterate(run, v);

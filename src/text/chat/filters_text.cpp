@@ -150,9 +150,10 @@ Value truncate(Run& run, const Value& v, const Args& args) {
   const auto end_size = static_cast<std::int64_t>(count_characters(end));
   if (most < end_size) run.fail({"truncate: the length is shorter than the end"});
   if (leeway < 0) run.fail({"truncate: the leeway is negative"});
-  const Value text = soft(run, v);
-  const auto size = static_cast<std::int64_t>(length(run, text));
-  if (size <= leeway || size - leeway <= most) return text;
+  const auto size = static_cast<std::int64_t>(length(run, v));
+  if (size <= leeway || size - leeway <= most) return v;
+  if (!v.is_string()) run.fail({"truncate needs a string, not '", type_name(v), "'"});
+  const Value& text = v;
   std::string_view kept =
       text.text().substr(0, character_offset(text.text(), static_cast<std::size_t>(most - end_size)));
   const std::size_t space = kept.rfind(' ');

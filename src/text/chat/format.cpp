@@ -129,7 +129,9 @@ class Values {
     return *v;
   }
   void finish() {
-    if (at_ < items_.size() && !all_.is(Kind::dict)) {
+    // Python takes whatever has an index for a mapping, of which it may use nothing.
+    const bool mapping = all_.is(Kind::dict) || all_.is(Kind::list) || all_.is(Kind::range) || all_.is_undefined();
+    if (at_ < items_.size() && !mapping) {
       run_.fail({"not all arguments converted during string formatting"});
     }
   }

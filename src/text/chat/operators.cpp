@@ -184,11 +184,11 @@ Value binary(Run& run, Op op, const Value& a, const Value& b) {
     if (a.is(Kind::real) || b.is(Kind::real)) return fractional(run, op, a.number(), b.number());
     return whole(run, op, a.whole(), b.whole());
   }
+  if (op == Op::modulo && a.is_string()) return percent(run, a.text(), b);
   if (a.is_undefined() || b.is_undefined()) mismatch(run, op, a, b);
   if (op == Op::add) return add(run, a, b);
   if (op == Op::multiply && sequence(a) && b.is_whole()) return repeat(run, a, b.whole());
   if (op == Op::multiply && sequence(b) && a.is_whole()) return repeat(run, b, a.whole());
-  if (op == Op::modulo && a.is_string()) return percent(run, a.text(), b);
   mismatch(run, op, a, b);
 }
 

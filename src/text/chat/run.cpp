@@ -40,7 +40,13 @@ void Run::too_deep() const { fail({"nested deeper than ChatLimits::depth allows"
 Value Run::generator(std::span<const Value> items) {
   Value v;
   v.kind = Kind::generator;
-  v.generator = arena.make<Generator>(items, false);
+  v.generator = arena.make<Generator>(items, false, std::string_view());
+  return v;
+}
+
+Value Run::broken_generator(const Value& over) {
+  const Value v = generator({});
+  v.generator->over = type_name(over);
   return v;
 }
 

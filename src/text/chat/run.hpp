@@ -73,6 +73,8 @@ struct Run {
   Value keep(std::string_view text) { return string(arena.copy(text)); }
   Value keep(std::span<const Value> items, Kind kind = Kind::list) { return list(arena.copy(items), kind); }
   Value generator(std::span<const Value> items);  // items stay where they are
+  /// What a lazy filter gives for a value that cannot be iterated.
+  Value broken_generator(const Value& over);
 };
 
 /// Holds one level of nesting.

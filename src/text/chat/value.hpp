@@ -117,6 +117,7 @@ struct Entry {
 struct Generator {
   std::span<const Value> items;
   bool used;
+  std::string_view over;  // not empty: the type over which it cannot iterate, which is an error once it is used
 };
 
 struct Cycler {
