@@ -1,15 +1,17 @@
-// core/fail.hpp: how does the compiled part of the library word an error? (the only file that includes fmt)
+// core/fail.hpp: how does the compiled part of the library word an error? (only this and fail.cpp include fmt)
 #pragma once
 #include <utility>
 
-#ifndef FMT_HEADER_ONLY
-#define FMT_HEADER_ONLY
-#endif
+#include <kinglet/core/result.hpp>
+
 #define FMT_ASSERT(condition, message) ((void)0)
 #define FMT_STATIC_THOUSANDS_SEPARATOR ','  // or fmt keeps a locale facet, a global made before main
+#if __has_include(<fmt/base.h>)             // fmt 11 has no part that declares alone
+#define FMT_HEADER_ONLY
 #include <fmt/format.h>
-
-#include <kinglet/core/result.hpp>
+#else
+#include <fmt/core.h>  // declarations; fail.cpp compiles what they need, once
+#endif
 
 namespace kinglet::core {
 
