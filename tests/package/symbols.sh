@@ -38,14 +38,15 @@ if [[ $library == *.a ]]; then
   check_undefined < <(undefined "$library")
   [[ -z $utf8proc || $utf8proc != *.a ]] || check_undefined < <(undefined "$utf8proc")
 
-  # Memory that is written and outlives a call: a section for it, but not the one that is read-only after loading.
+  # Memory that is written and outlives a call: a section for it, but not the one that is read-only after loading, nor
+  # the compiler's DW.ref pointers to what handles exceptions, which the loader fills.
   while read -r object symbol; do
     allowed keeps "$object" "$symbol" || complain "$object keeps the writable global $symbol"
   done < <(objdump -t -C "$library" | awk '
     /file format/ { object = $1; sub(/:$/, "", object) }
     match($0, /\.(data|bss|tdata|tbss|tm_clone)[^ \t]*\t[0-9a-f]+ /) {
       split(substr($0, RSTART, RLENGTH), part, /[\t ]/)
-      if (part[1] ~ /^\.data\.rel\.ro/ || part[2] ~ /^0+$/) next
+      if (part[1] ~ /^\.data\.rel\.(ro|local\.DW\.ref\.)/ || part[2] ~ /^0+$/) next
       symbol = substr($0, RSTART + RLENGTH); sub(/^\.hidden /, "", symbol); print object, symbol
     }')
 
