@@ -101,11 +101,15 @@ class Maker {
   void find_neighbours();
   Status take_merges();
   std::int32_t normal_piece(std::string_view text);
+  bool is_piece(std::int32_t id, std::string_view text) const noexcept {
+    return !twins_ && t_.has(id) && t_.type(id) == TokenType::normal && t_.pieces[static_cast<std::size_t>(id)] == text;
+  }
 
   const Vocabulary& v_;
   Tokenizer::Tables& t_;
   std::pmr::string scratch_;
   std::size_t indexed_ = 0;
+  bool twins_ = false;  // some pieces are spelt alike
 };
 
 Status Maker::check() const {
@@ -233,7 +237,7 @@ bool Maker::index(std::size_t id, bool normal) {
     }
   }
   indexed_ += 1;
-  return t_.index.add(t_.pieces, static_cast<std::uint32_t>(id), normal);
+  return t_.index.add(t_.pieces, static_cast<std::uint32_t>(id), normal, twins_);
 }
 
 bool Maker::index_pieces() {
@@ -305,6 +309,7 @@ Status Maker::take_merges() {
     if (t_.symbol_of_byte[byte] < 0) return collided();
   }
   std::pmr::string both(t_.memory);
+  std::int32_t result = 0;
   for (std::size_t i = 0; i < v_.merges.size(); ++i) {
     const std::string_view merge = v_.merges[i];
     const std::size_t space = merge.empty() ? merge.npos : merge.find(' ', 1);
@@ -314,7 +319,8 @@ Status Maker::take_merges() {
     both.assign(merge.substr(0, space)).append(merge.substr(space + 1));
     const std::int32_t left = normal_piece(merge.substr(0, space));
     const std::int32_t right = normal_piece(merge.substr(space + 1));
-    const std::int32_t result = normal_piece(both);
+    // Files mostly list merges in the order of their results; looking there first spares a third of the searches.
+    if (!is_piece(result, both) && !is_piece(++result, both)) result = normal_piece(both);
     if (left < 0 || right < 0 || result < 0) return collided();
     if (!t_.merges.add(left, right, {static_cast<std::uint32_t>(i), result})) return collided();
   }

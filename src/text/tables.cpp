@@ -82,7 +82,7 @@ void Strings::add(std::string_view string) {
 
 void Index::clear(std::size_t count) { slots_.assign(room_for(count), Slot{}); }
 
-bool Index::add(const Strings& strings, std::uint32_t id, bool normal) {
+bool Index::add(const Strings& strings, std::uint32_t id, bool normal, bool& twins) {
   const std::string_view text = strings[id];
   const std::uint64_t h = hash(text);
   const auto tag = static_cast<std::uint32_t>(h);
@@ -93,8 +93,10 @@ bool Index::add(const Strings& strings, std::uint32_t id, bool normal) {
       slot = {tag, (id << 1) | (normal ? 1u : 0u)};
       return true;
     }
-    if (slot.tag == tag && ((slot.id_and_normal & 1) != 0) == normal && strings[slot.id_and_normal >> 1] == text)
+    if (slot.tag == tag && ((slot.id_and_normal & 1) != 0) == normal && strings[slot.id_and_normal >> 1] == text) {
+      twins = true;
       return true;
+    }
     at = at + 1 == slots_.size() ? 0 : at + 1;
   }
   return false;

@@ -65,7 +65,7 @@ class KINGLET_API Tokenizer {
 
   /// Appends the tokens of a text. User-defined pieces (<think>, say) are always found in it; control pieces only with
   /// parse_special, and then every guard byte is dropped from what remains.
-  /// @param out  its memory resource also gives the scratch memory: some 40 bytes per byte of the longest word
+  /// @param out  its memory resource also gives the scratch memory: a copy of the longest word and about a MiB
   /// @return invalid_argument: the text is not UTF-8 (the message says where); unsupported: a character for which the
   ///         vocabulary has no piece; out_of_memory. On an error `out` is as before.
   Status encode(std::string_view text, EncodeOptions options, std::pmr::vector<std::int32_t>& out) const noexcept;
