@@ -20,7 +20,7 @@ Error system_error(const char* path, int error) noexcept {
   // strerror_r's GNU form returns the text, which for known numbers is static.
   char buffer[96];
   const char* text = ::strerror_r(error, buffer, sizeof buffer);
-  return fail(error == ENOENT || error == ENOTDIR ? Errc::not_found : Errc::io_error, "{}: {}", path, text);
+  return fail(error == ENOENT || error == ENOTDIR ? Errc::not_found : Errc::io_error, "{:.120}: {}", path, text);
 }
 
 Status read_all(int descriptor, const char* path, std::byte* out, std::size_t size) noexcept {
@@ -28,7 +28,7 @@ Status read_all(int descriptor, const char* path, std::byte* out, std::size_t si
     const ::ssize_t n = ::read(descriptor, out + done, size - done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return system_error(path, errno);
-    if (n == 0) return fail(Errc::io_error, "{}: became shorter while it was read", path);
+    if (n == 0) return fail(Errc::io_error, "{:.120}: became shorter while it was read", path);
     done += static_cast<std::size_t>(n);
   }
   return {};
@@ -63,11 +63,11 @@ Result<FileBytes> FileBytes::open(const char* path, Memory& memory, bool copy) n
     if (file.descriptor_ < 0) return system_error(path, errno);
     struct stat status {};
     if (::fstat(file.descriptor_, &status) != 0) return system_error(path, errno);
-    if (S_ISDIR(status.st_mode)) return fail(Errc::io_error, "{}: is a directory; give the path of a GGUF file", path);
-    if (!S_ISREG(status.st_mode)) return fail(Errc::io_error, "{}: is not a regular file", path);
-    if (status.st_size <= 0) return fail(Errc::bad_format, "{}: is empty", path);
+    if (S_ISDIR(status.st_mode)) return fail(Errc::io_error, "{:.120}: is a directory; give the path of a GGUF file", path);
+    if (!S_ISREG(status.st_mode)) return fail(Errc::io_error, "{:.120}: is not a regular file", path);
+    if (status.st_size <= 0) return fail(Errc::bad_format, "{:.120}: is empty", path);
     if (static_cast<std::uint64_t>(status.st_size) > std::numeric_limits<std::size_t>::max() / 2) {
-      return fail(Errc::bad_format, "{}: is larger than this machine's address space", path);
+      return fail(Errc::bad_format, "{:.120}: is larger than this machine's address space", path);
     }
     const auto size = static_cast<std::size_t>(status.st_size);
     file.modified_[0] = status.st_mtim.tv_sec;

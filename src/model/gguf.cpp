@@ -30,7 +30,7 @@ struct Gguf::State {
         std::lower_bound(entries.begin(), entries.end(), key, [](const Entry& e, auto k) { return e.key < k; });
     return at != entries.end() && at->key == key ? &*at : nullptr;
   }
-  Status add(std::span<const std::byte> file, bool first);
+  Status add(std::span<const std::byte> file, std::uint64_t number, std::uint64_t parts);
   Status index();
 };
 
@@ -72,14 +72,21 @@ std::optional<std::uint64_t> integer(ValueType type, const std::byte* p) noexcep
 
 }  // namespace
 
-Status Gguf::State::add(std::span<const std::byte> file, bool first) {
+/// Part `number` of `parts`, from 1; the first brings the metadata.
+Status Gguf::State::add(std::span<const std::byte> file, std::uint64_t number, std::uint64_t parts) {
   std::pmr::vector<Entry> others(memory);
-  auto& into = first ? entries : others;
+  auto& into = number == 1 ? entries : others;
   const Result<GgufPart> part = read_part(file, into, tensors);
   if (!part) return part.error();
-  if (first) {
+  if (number == 1) {
     version = part->version;
     alignment = part->alignment;
+  }
+  for (const Entry& e : others) {
+    const std::optional<std::uint64_t> value = integer(e.type, e.data.data());
+    if ((e.key == "split.no" && value != number - 1) || (e.key == "split.count" && value != parts)) {
+      return fail(Errc::bad_format, "is not part {} of {} by its own account ({})", number, parts, e.key);
+    }
   }
   bytes += file.size();
   return {};
@@ -110,19 +117,19 @@ Result<Gguf> Gguf::open(std::string_view path, core::Memory& memory, FileAccess 
     std::pmr::string name(path, &memory);
     if (name.find('\0') != name.npos) return fail(Errc::invalid_argument, "the path contains a zero byte");
 
-    const auto add = [&](bool first) -> Status {
+    const auto add = [&](std::uint64_t number, std::uint64_t parts) -> Status {
       Result<core::FileBytes> file = core::FileBytes::open(name.c_str(), memory, access == FileAccess::copy);
       if (!file) return file.error();
       const std::span<const std::byte> bytes = file->bytes();
       state.files.push_back(std::move(*file));
-      const Status added = state.add(bytes, first);
+      const Status added = state.add(bytes, number, parts);
       return added ? added : Status(in_file(added.error(), name));
     };
     const std::string_view prefix = split_prefix(path);
     if (!prefix.empty()) {  // the first part holds the metadata, whichever was named
       name.assign(prefix).append("-00001-of-").append(path.substr(path.size() - 10));
     }
-    if (const Status s = add(true); !s) return s.error();
+    if (const Status s = add(1, 1); !s) return s.error();
     const std::uint64_t parts = result.get_uint("split.count").value_or(1);
     if (parts > 1) {
       if (prefix.empty() || parts > max_parts) {
@@ -133,7 +140,7 @@ Result<Gguf> Gguf::open(std::string_view path, core::Memory& memory, FileAccess 
         const auto at = fmt::format_to_n(name.data() + prefix.size(), 20, "-{:05}-of-{:05}.gguf", i, parts);
         if (at.size != 20 || name.size() != prefix.size() + 20)
           return fail(Errc::bad_format, "{:.120}: bad part names", path);
-        if (const Status s = add(false); !s) return s.error();
+        if (const Status s = add(i, parts); !s) return s.error();
       }
       const auto all = result.get_uint("split.tensors.count");
       if (all && *all != state.tensors.size()) {
@@ -147,9 +154,13 @@ Result<Gguf> Gguf::open(std::string_view path, core::Memory& memory, FileAccess 
 
 Result<Gguf> Gguf::from_memory(std::span<const std::byte> file, core::Memory& memory) noexcept {
   return core::guarded([&]() -> Result<Gguf> {
+    if (reinterpret_cast<std::uintptr_t>(file.data()) % alignof(float) != 0) {
+      return fail(Errc::invalid_argument, "a model in memory must begin at an address that is a multiple of {}",
+                  alignof(float));
+    }
     Gguf result;
     result.state_.reset(new (memory.allocate(sizeof(State), alignof(State))) State(memory));
-    if (const Status s = result.state_->add(file, true); !s) return s.error();
+    if (const Status s = result.state_->add(file, 1, 1); !s) return s.error();
     if (result.get_uint("split.count").value_or(1) > 1) {
       return fail(Errc::unsupported,
                   "a model that is split over several files cannot be loaded from memory; merge it first");
