@@ -41,7 +41,7 @@ FileBytes::~FileBytes() {
     memory_->deallocate(const_cast<std::byte*>(data_), size_, copy_alignment);
   } else if (data_ != nullptr) {
     ::munmap(const_cast<std::byte*>(data_), size_);
-    memory_->release(size_);
+    memory_->release(size_ - discarded_);
   }
   if (descriptor_ >= 0) ::close(descriptor_);
 }
@@ -50,6 +50,7 @@ void FileBytes::swap(FileBytes& other) noexcept {
   std::swap(memory_, other.memory_);
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
+  std::swap(discarded_, other.discarded_);
   std::swap(descriptor_, other.descriptor_);
   std::swap(modified_, other.modified_);
 }
@@ -92,6 +93,22 @@ Result<FileBytes> FileBytes::open(const char* path, Memory& memory, bool copy) n
     file.size_ = size;
     return file;
   });
+}
+
+void FileBytes::discard(const std::byte* p, std::size_t n) noexcept {
+  const long page_size = ::sysconf(_SC_PAGESIZE);
+  if (descriptor_ < 0 || page_size <= 0) return;
+  const auto page = static_cast<std::size_t>(page_size);
+  const auto offset = static_cast<std::size_t>(p - data_);
+  const std::size_t first = (offset + page - 1) / page * page;
+  const std::size_t last = (offset + n) / page * page;
+  if (first >= last) return;
+  // The addresses stay reserved: an unmapped gap could be taken by somebody else before the whole is unmapped.
+  void* gone = ::mmap(const_cast<std::byte*>(data_) + first, last - first, PROT_NONE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  if (gone == MAP_FAILED) return;
+  discarded_ += last - first;
+  memory_->release(last - first);
 }
 
 bool FileBytes::unchanged() const noexcept {

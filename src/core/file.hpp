@@ -27,6 +27,10 @@ class FileBytes {
   static Result<FileBytes> open(const char* path, Memory& memory, bool copy) noexcept;
 
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+  /// Gives whole pages of a mapped file within [p, p + n) back: they are no longer counted, and must not be read again.
+  void discard(const std::byte* p, std::size_t n) noexcept;
+  /// Bytes that are still mapped; 0 of a copy.
+  std::size_t mapped() const noexcept { return descriptor_ < 0 ? 0 : size_ - discarded_; }
   /// False once a mapped file has been written to or cut.
   bool unchanged() const noexcept;
 
@@ -36,6 +40,7 @@ class FileBytes {
   Memory* memory_ = nullptr;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  std::size_t discarded_ = 0;  ///< bytes of it that were given back
   int descriptor_ = -1;  ///< kept while mapped
   std::int64_t modified_[2] = {};
 };

@@ -200,9 +200,11 @@ class Loader {
     placement.backend = state_.backend;
     placement.info = state_.backend_info;
     placement.shape = shape_of(state_);
+    placement.memory = &state_.memory;
+    placement.discard = state_.file.mapped() && options_.file_access == FileAccess::map;
     const Status built = model::build_forward(state_.file, state_.config, forward, placement, state_.forward);
     if (!built) return built;
-    if (plan_ != nullptr && !state_.memory.reserve(placement.bytes)) return core::out_of_memory();
+    if (placement.discard) weights_ = state_.mapped = state_.file.mapped_bytes();
     weights_ += placement.bytes;
     return {};
   }

@@ -15,8 +15,7 @@ namespace {
 /// Builds the list op by op.
 class Builder {
  public:
-  Builder(const Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement,
-          Forward& out)
+  Builder(Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement, Forward& out)
       : weights_(file, &placement),
         unplaced_(file),
         measures_(options.gate > 0.0f && placement.backend != nullptr),
@@ -159,7 +158,7 @@ class Builder {
 
 }  // namespace
 
-Status read_rotary_steps(const Gguf& file, const ModelConfig& config, std::pmr::vector<std::uint64_t>& out) noexcept {
+Status read_rotary_steps(Gguf& file, const ModelConfig& config, std::pmr::vector<std::uint64_t>& out) noexcept {
   return core::guarded([&]() -> Status {
     const std::uint32_t half = config.rotary_dim / 2;
     std::span<const float> factors;
@@ -179,7 +178,7 @@ Status read_rotary_steps(const Gguf& file, const ModelConfig& config, std::pmr::
   });
 }
 
-Status build_forward(const Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement,
+Status build_forward(Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement,
                      Forward& out) noexcept {
   return core::guarded([&]() -> Status { return Builder(file, config, options, placement, out).all(); });
 }

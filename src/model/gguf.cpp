@@ -1,6 +1,7 @@
 #include <kinglet/model/gguf.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <string>
 
@@ -242,6 +243,24 @@ std::uint32_t Gguf::version() const noexcept { return state_ ? state_->version :
 std::uint32_t Gguf::alignment() const noexcept { return state_ ? state_->alignment : 0; }
 std::size_t Gguf::bytes() const noexcept { return state_ ? state_->bytes : 0; }
 bool Gguf::mapped() const noexcept { return state_ && state_->mapped; }
+
+std::size_t Gguf::mapped_bytes() const noexcept {
+  std::size_t bytes = 0;
+  if (state_) {
+    for (const core::FileBytes& file : state_->files) bytes += file.mapped();
+  }
+  return bytes;
+}
+
+void Gguf::discard(const TensorInfo& tensor) noexcept {
+  if (!state_) return;
+  for (core::FileBytes& file : state_->files) {
+    const std::span<const std::byte> all = file.bytes();
+    if (std::less_equal<>()(all.data(), tensor.data) && std::less<>()(tensor.data, all.data() + all.size())) {
+      file.discard(tensor.data, tensor.bytes);
+    }
+  }
+}
 
 Status Gguf::unchanged() const noexcept {
   if (!state_) return {};

@@ -5,6 +5,9 @@
 namespace kinglet::model {
 namespace {
 
+/// The matrix that single rows are read from at every step.
+constexpr std::string_view lookup_name = "token_embd.weight";
+
 /// A tensor's name in place, without an allocation.
 struct Spelling {
   explicit Spelling(Weights::Name name) noexcept {
@@ -60,14 +63,17 @@ Status Weights::matrix(Name name, std::uint32_t rows, std::uint32_t cols, ops::W
     return core::fail(Errc::bad_format, "tensor {} has {} bytes; expected {}", text, tensor->bytes,
                       out.row_bytes * rows);
   }
-  if (placement_ == nullptr) return {};
-  if (placement_->backend == nullptr) {
-    if (placement_->info != nullptr) placement_->bytes += placement_->info->placed_bytes(placement_->shape, out, use);
-    return {};
+  if (placement_ == nullptr || placement_->info == nullptr) return {};
+  const std::size_t bytes = placement_->info->placed_bytes(placement_->shape, out, use);
+  if (placement_->backend != nullptr) {
+    const auto placed = placement_->backend->place(out, use);
+    if (!placed) return placed.error();
+    out = *placed;
+  } else if (!placement_->memory->reserve(bytes)) {
+    return core::out_of_memory();
   }
-  const auto placed = placement_->backend->place(out, use);
-  if (!placed) return placed.error();
-  out = *placed;
+  placement_->bytes += bytes;
+  if (bytes != 0 && placement_->discard && text != lookup_name) file_.discard(*tensor);
   return {};
 }
 

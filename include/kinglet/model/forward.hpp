@@ -19,7 +19,7 @@ namespace kinglet::model {
 /// The turn of each pair of channels from one position to the next.
 /// @param out  [rotary_dim / 2]
 /// bad_format: the factors' tensor is malformed; out_of_memory.
-KINGLET_API Status read_rotary_steps(const Gguf& file, const ModelConfig& config,
+KINGLET_API Status read_rotary_steps(Gguf& file, const ModelConfig& config,
                                      std::pmr::vector<std::uint64_t>& out) noexcept;
 
 /// A model's operations. They point into the file, into `importance` and into what the backend placed.
@@ -38,7 +38,7 @@ struct ForwardOptions {
 /// Finds, checks and places all weights. Without a backend in `placement` everything is checked and allocated, but
 /// nothing computed. bad_format, unsupported: a tensor (the message names it); cancelled: by `progress`; out_of_memory;
 /// backend.
-KINGLET_API Status build_forward(const Gguf& file, const ModelConfig& config, const ForwardOptions& options,
+KINGLET_API Status build_forward(Gguf& file, const ModelConfig& config, const ForwardOptions& options,
                                  Placement& placement, Forward& out) noexcept;
 
 }  // namespace kinglet::model

@@ -90,6 +90,10 @@ class KINGLET_API Gguf {
   std::uint32_t alignment() const noexcept;  ///< bytes
   std::size_t bytes() const noexcept;        ///< of all files
   bool mapped() const noexcept;
+  std::size_t mapped_bytes() const noexcept;  ///< that still count as mapped
+
+  /// Gives a tensor's pages back where the file is mapped: a backend has taken its data over. They must not be read again.
+  void discard(const TensorInfo& tensor) noexcept;
 
   /// Has no mapped file been written to or cut since it was opened? (Replacing it by another is harmless.) io_error
   /// names the file. Cheap: one system call a file. A file that is cut between this check and an access still ends the

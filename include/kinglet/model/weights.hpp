@@ -16,16 +16,19 @@ struct Placement {
   ops::Backend* backend = nullptr;
   const ops::BackendInfo* info = nullptr;  ///< without a backend: of which kind it would be
   ops::ContextShape shape;                 ///< and of which shape
-  std::size_t bytes = 0;                   ///< counted so far, without a backend
+  core::Memory* memory = nullptr;          ///< and in what its bytes are counted
+  bool discard = false;                    ///< the pages of what was packed are given back: the file is mapped
+  std::size_t bytes = 0;                   ///< taken for packed matrices so far
 };
 
-/// Finds, checks and places weights. Errors of all functions name the tensor, say what it is and what was expected:
+/// Finds, checks and places weights. Once a matrix of the file is packed, its pages there are given back, unless single
+/// rows of it are looked up too. Errors of all functions name the tensor, say what it is and what was expected:
 /// bad_format: it is missing, or of another shape; unsupported: of a type this build does not handle; those of
 /// Backend::place().
 class Weights {
  public:
   /// @param placement  null: tensors are checked, and stay as they are
-  explicit Weights(const Gguf& file, Placement* placement = nullptr) noexcept : file_(file), placement_(placement) {}
+  explicit Weights(Gguf& file, Placement* placement = nullptr) noexcept : file_(file), placement_(placement) {}
 
   /// "blk.<layer>.<name>", or `name` alone for layer < 0.
   struct Name {
@@ -46,7 +49,7 @@ class Weights {
   }
 
  private:
-  const Gguf& file_;
+  Gguf& file_;
   Placement* placement_;
 };
 
