@@ -26,7 +26,7 @@ std::string Sha256::hex() {
   good_ = false;
   std::string text;
   for (unsigned i = 0; i < size; ++i)
-    for (const unsigned nibble : {digest[i] >> 4, digest[i] & 15}) text += "0123456789abcdef"[nibble];
+    for (const int nibble : {digest[i] >> 4, digest[i] & 15}) text += "0123456789abcdef"[nibble];
   return text;
 }
 
