@@ -6,6 +6,7 @@ namespace {
 Args after_first(const Args& args, std::size_t n) { return {args.positional.subspan(n), args.named}; }
 
 Value map(Run& run, const Value& v, const Args& args) {
+  if (!truth(v)) return run.generator({});  // none, too
   if (!iterable(v)) return run.broken_generator(v);
   Items out(run);
   if (args.positional.empty() && !args.named.empty()) {
@@ -30,6 +31,7 @@ Value map(Run& run, const Value& v, const Args& args) {
 
 /// The items whose value (or attribute, where the first argument names one) passes a test; without one, is true.
 Value choose(Run& run, const Value& v, const Args& args, bool by_attribute, bool wanted) {
+  if (!truth(v)) return run.generator({});  // none, too
   if (!iterable(v)) return run.broken_generator(v);
   const std::size_t skipped = by_attribute ? 1 : 0;
   if (args.positional.size() < skipped) run.fail({"Missing parameter for attribute name"});

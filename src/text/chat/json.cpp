@@ -226,7 +226,7 @@ class Writer {
     for (std::size_t i = 0; i < s.size();) {
       const auto byte = static_cast<unsigned char>(s[i]);
       const std::size_t n = byte < 0x80 ? 1 : character_size(s.substr(i));
-      const bool special = byte < 0x20 || byte == '"' || byte == '\\' || (style_.ascii && byte >= 0x80);
+      const bool special = byte < 0x20 || byte == '"' || byte == '\\' || (style_.ascii && byte >= 0x7f);
       if (special) {
         out_.append(s.substr(kept, i - kept));
         escape_one(s.substr(i, n));
