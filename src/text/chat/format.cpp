@@ -247,6 +247,49 @@ Value field(Run& run, std::string_view name, const Args& args, std::size_t& auto
 
 }  // namespace
 
+namespace {
+
+/// Reads what follows a '%': [(name)][flags][width][.precision]type.
+Spec read_percent(Run& run, std::string_view& text, Values& next, std::string_view& name, bool& has_name) {
+  Spec spec;
+  has_name = text.starts_with('(');
+  if (has_name) {
+    const std::size_t close = text.find(')');
+    if (close == text.npos) run.fail({"incomplete format key"});
+    name = text.substr(1, close - 1);
+    text.remove_prefix(close + 1);
+  }
+  for (; !text.empty() && one_of(text[0], "-+ #0"); text.remove_prefix(1)) {
+    if (text[0] == '-') spec.align = '<';
+    if (text[0] == '+' || (text[0] == ' ' && spec.sign != '+')) spec.sign = text[0];
+    if (text[0] == '#') spec.alternate = true;
+    if (text[0] == '0' && spec.align != '<') spec.align = '=';
+  }
+  const auto number = [&](std::int64_t& n) {
+    if (!text.starts_with('*')) return void(read_number(text, n));
+    text.remove_prefix(1);
+    const Value& v = next.next();
+    if (!v.is_whole()) run.fail({"* wants int"});
+    n = v.whole();
+  };
+  number(spec.width);
+  if (text.starts_with('.')) {
+    text.remove_prefix(1);
+    spec.precision = 0;
+    number(spec.precision);
+  }
+  check(run, spec);
+  if (text.empty()) run.fail({"incomplete format"});
+  spec.type = text[0];
+  text.remove_prefix(1);
+  const bool zeros = spec.align == '=' && !one_of(spec.type, "srac");
+  if (zeros) spec.fill = "0";
+  if (!zeros && spec.align != '<') spec.align = '>';
+  return spec;
+}
+
+}  // namespace
+
 Value percent(Run& run, std::string_view text, const Value& values) {
   Buffer out(run.arena);
   Values next(run, values);
@@ -258,39 +301,9 @@ Value percent(Run& run, std::string_view text, const Value& values) {
     if (text.empty()) break;
     text.remove_prefix(1);
     run.charge();
-    Spec spec;
     bool has_name = false;
     std::string_view name;
-    if (text.starts_with('(')) {
-      const std::size_t close = text.find(')');
-      if (close == text.npos) run.fail({"incomplete format key"});
-      name = text.substr(1, close - 1);
-      has_name = true;
-      text.remove_prefix(close + 1);
-    }
-    for (; !text.empty() && one_of(text[0], "-+ #0"); text.remove_prefix(1)) {
-      if (text[0] == '-') spec.align = '<';
-      if (text[0] == '+' || (text[0] == ' ' && spec.sign != '+')) spec.sign = text[0];
-      if (text[0] == '#') spec.alternate = true;
-      if (text[0] == '0' && spec.align != '<') spec.align = '=';
-    }
-    const auto number = [&](std::int64_t& n) {
-      if (!text.starts_with('*')) return void(read_number(text, n));
-      text.remove_prefix(1);
-      const Value& v = next.next();
-      if (!v.is_whole()) run.fail({"* wants int"});
-      n = v.whole();
-    };
-    number(spec.width);
-    if (text.starts_with('.')) {
-      text.remove_prefix(1);
-      spec.precision = 0;
-      number(spec.precision);
-    }
-    check(run, spec);
-    if (text.empty()) run.fail({"incomplete format"});
-    spec.type = text[0];
-    text.remove_prefix(1);
+    const Spec spec = read_percent(run, text, next, name, has_name);
     if (spec.type == '%') {
       out.append('%');
       continue;
@@ -298,9 +311,6 @@ Value percent(Run& run, std::string_view text, const Value& values) {
     if (!one_of(spec.type, "sradiuoxXeEfFgGc")) {
       run.fail({"unsupported format character '", std::string_view(&spec.type, 1), "'"});
     }
-    if (spec.align == '=') spec.fill = one_of(spec.type, "srac") ? " " : "0";
-    if (spec.align == '=' && one_of(spec.type, "srac")) spec.align = '>';
-    if (spec.align == '\0') spec.align = '>';
     const Value v = has_name ? next.named(name) : next.next();
     show_percent(run, out, spec, v);
   }

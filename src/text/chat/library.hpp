@@ -39,10 +39,6 @@ std::span<const Filter> value_filters() noexcept;            // filters_value.cp
 std::span<const MethodEntry> text_methods() noexcept;        // methods_text.cpp
 std::span<const MethodEntry> text_split_methods() noexcept;  // methods_split.cpp
 
-/// value is test(args), for `select` and its siblings too.
-bool holds(Run& run, std::string_view test, const Value& v, const Args& args);
-Value apply(Run& run, std::string_view filter, const Value& v, const Args& args);
-
 // json.cpp
 /// Reads JSON into values whose strings point into `text` where they can. Throws Failure (invalid_argument) that starts
 /// with `what`.

@@ -67,23 +67,14 @@ void iso_week(const Moment& m, int& year, int& week) {
   }
 }
 
-/// One directive; `pad` is '0', or what the flags "-" and "_" ask for, or '\0' for its own. False if it is unknown.
-bool directive(Buffer& out, const Moment& m, char what, char pad, std::int64_t seconds) {
+/// A directive that is a number. `pad` is '0', ' ' or '-' where a flag asks for it, or '\0' for its own.
+bool numeric(Buffer& out, const Moment& m, char what, char pad, std::int64_t seconds) {
   const char zero = pad == '\0' ? '0' : pad;
   const char blank = pad == '\0' ? ' ' : pad;
   const int hour12 = m.hour % 12 == 0 ? 12 : m.hour % 12;
   int iso_year = 0;
   int week = 0;
   iso_week(m, iso_year, week);
-  const auto each = [&](std::string_view parts) {
-    for (const char c : parts) {
-      if (std::string_view("YmdHMSyIpabe").find(c) != std::string_view::npos) {
-        directive(out, m, c, '\0', seconds);
-      } else {
-        out.append(c);
-      }
-    }
-  };
   switch (what) {
     case 'Y': number(out, m.year, pad == '\0' ? 1 : 4, zero); break;
     case 'C': number(out, m.year / 100, 2, zero); break;
@@ -107,6 +98,29 @@ bool directive(Buffer& out, const Moment& m, char what, char pad, std::int64_t s
     case 'G': number(out, iso_year, 4, zero); break;
     case 'g': number(out, iso_year % 100, 2, zero); break;
     case 's': number(out, seconds, 1, zero); break;
+    default: return false;
+  }
+  return true;
+}
+
+/// What a directive that stands for several is made of; empty for the others.
+std::string_view composed(char what) noexcept {
+  switch (what) {
+    case 'F': return "%Y-%m-%d";
+    case 'D':
+    case 'x': return "%m/%d/%y";
+    case 'T':
+    case 'X': return "%H:%M:%S";
+    case 'R': return "%H:%M";
+    case 'r': return "%I:%M:%S %p";
+    case 'c': return "%a %b %e %H:%M:%S %Y";
+    default: return {};
+  }
+}
+
+/// A directive that is a word or a sign; false where there is none of that name.
+bool word(Buffer& out, const Moment& m, char what) {
+  switch (what) {
     case 'B': out.append(months[m.month - 1]); break;
     case 'b':
     case 'h': out.append(months[m.month - 1].substr(0, 3)); break;
@@ -114,14 +128,6 @@ bool directive(Buffer& out, const Moment& m, char what, char pad, std::int64_t s
     case 'a': out.append(days[m.weekday].substr(0, 3)); break;
     case 'p': out.append(m.hour < 12 ? "AM" : "PM"); break;
     case 'P': out.append(m.hour < 12 ? "am" : "pm"); break;
-    case 'F': each("Y-m-d"); break;
-    case 'D':
-    case 'x': each("m/d/y"); break;
-    case 'T':
-    case 'X': each("H:M:S"); break;
-    case 'R': each("H:M"); break;
-    case 'r': each("I:M:S p"); break;
-    case 'c': each("a b e H:M:S Y"); break;
     case 'n': out.append('\n'); break;
     case 't': out.append('\t'); break;
     case '%': out.append('%'); break;
@@ -132,13 +138,7 @@ bool directive(Buffer& out, const Moment& m, char what, char pad, std::int64_t s
   return true;
 }
 
-}  // namespace
-
-/// strftime of the C locale, as glibc has it.
-Value strftime(Run& run, std::string_view format, std::int64_t seconds) {
-  const Moment m = moment(seconds);
-  Buffer out(run.arena);
-  run.charge_bytes(format.size() * 16);
+void write(Buffer& out, const Moment& m, std::string_view format, std::int64_t seconds) {
   for (std::size_t i = 0; i < format.size(); ++i) {
     if (format[i] != '%' || i + 1 >= format.size()) {
       out.append(format[i]);
@@ -150,8 +150,22 @@ Value strftime(Run& run, std::string_view format, std::int64_t seconds) {
       pad = format[i] == '_' ? ' ' : format[i];
       ++i;
     }
-    if (!directive(out, m, format[i], pad, seconds)) out.append(format.substr(start, i + 1 - start));
+    if (const std::string_view parts = composed(format[i]); !parts.empty()) {
+      write(out, m, parts, seconds);
+    } else if (!numeric(out, m, format[i], pad, seconds) && !word(out, m, format[i])) {
+      out.append(format.substr(start, i + 1 - start));
+    }
   }
+}
+
+}  // namespace
+
+/// strftime of the C locale, as glibc has it.
+Value strftime(Run& run, std::string_view format, std::int64_t seconds) {
+  const Moment m = moment(seconds);
+  Buffer out(run.arena);
+  run.charge_bytes(format.size() * 16);
+  write(out, m, format, seconds);
   return string(out.text());
 }
 
