@@ -36,7 +36,7 @@ std::string ids_of(const text::Tokenizer& tokenizer, std::string_view text, cons
   REQUIRE(tokenizer.decode(out, true, back).ok());
   CHECK(std::string_view(back) == text);
   std::string ids;
-  for (const std::int32_t id : out) ids += before + std::to_string(id);
+  for (const std::int32_t id : out) ids.append(before).append(std::to_string(id));
   return ids;
 }
 
