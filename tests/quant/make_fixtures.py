@@ -6,6 +6,10 @@
 dequantize.txt has a line for each format: name, blocks, then the CRC-32 of the FP32 values of each eighth of them. The
 bytes are a SplitMix64 stream, which the test makes too; as scales they give every kind of FP16 (subnormal, infinite,
 NaN). A NaN counts as 0x7fc00000.
+
+quantize.txt is the other way round: name, blocks of 32 weights, and the CRC-32 of the quantized bytes of each eighth of
+them. The weights come in four kinds of blocks: even, small integers (many ties), mostly (some only) zeros of
+both signs, and peaked.
 """
 
 import pathlib
@@ -47,6 +51,31 @@ def dequantize_lines():
         yield " ".join([name, str(blocks)] + [f"{zlib.crc32(canonical(v)):08x}" for v in values])
 
 
+def weights(blocks: int) -> np.ndarray:
+    """[blocks][32]; every operation is exact or one FP32 rounding, so that the test makes the same ones."""
+    word = splitmix64(77, blocks * 33).reshape(blocks, 33)
+    scale = np.ldexp(np.float32(1), ((word[:, :1] >> np.uint64(8)) % np.uint64(24)).astype(np.int32) - 20)
+    unit = (word[:, 1:] >> np.uint64(40)).astype(np.float32) * np.float32(2**-24) - np.float32(0.5)
+    integer = ((word[:, 1:] >> np.uint64(40)) % np.uint64(97)).astype(np.float32) - np.float32(48)
+    zero = np.where(word[:, 1:] & np.uint64(1) == 0, np.float32(0), np.float32(-0.0))
+    sparse = np.where(word[:, 1:] & np.uint64(6) == 0, unit, zero)
+    sparse[2::64] = zero[2::64]
+    kind = np.arange(blocks).reshape(-1, 1) % 4
+    return (np.select([kind == 0, kind == 1, kind == 2], [unit, integer, sparse], unit * unit * unit) * scale).astype(
+        np.float32
+    )
+
+
+def quantize_lines():
+    blocks = 4096
+    parts = weights(blocks).reshape(8, -1, 32)
+    for name in ("F16", "BF16", "Q4_0", "Q8_0"):
+        kind = gguf.GGMLQuantizationType[name]
+        made = [gguf.quants.quantize(part, kind) for part in parts]
+        yield " ".join([name, str(blocks)] + [f"{zlib.crc32(np.ascontiguousarray(m).tobytes()):08x}" for m in made])
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / "dequantize.txt").write_text("\n".join(dequantize_lines()) + "\n")
+    (FOLDER / "quantize.txt").write_text("\n".join(quantize_lines()) + "\n")
