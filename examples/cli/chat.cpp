@@ -40,13 +40,17 @@ void answer(Engine& engine, Session& session, const std::string& line, const Cha
 }
 
 void chat(const ChatFlags& flags) {
-  const EngineOptions options = engine_options(flags.model);
+  EngineOptions options = engine_options(flags.model);
   const std::string path = model_path(flags.path);
+  options.context = fitting_context(path, flags.model);
   Engine engine = load_engine(path, options);
   SessionOptions session_options;
   session_options.format = PromptFormat::chat;
   session_options.system = flags.system;
-  Session session = take(engine.open_session(session_options), path);
+  Result<Session> opened = engine.open_session(session_options);
+  if (opened.error().code == Errc::unsupported)
+    bad_input("{}: the model has no chat template; use 'kinglet run', which continues a text", path);
+  Session session = take(std::move(opened), path);
 
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal) std::fputs("/reset begins anew, /exit or Ctrl-D ends, Ctrl-C stops an answer\n", stderr);

@@ -1,5 +1,6 @@
 #include "files.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -7,6 +8,10 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+
+#include <kinglet/core/memory.hpp>
+#include <kinglet/model/config.hpp>
+#include <kinglet/model/gguf.hpp>
 
 #include "failure.hpp"
 #include "interrupt.hpp"
@@ -63,6 +68,15 @@ std::string model_path(const std::string& given) {
     bad_input("{}: SHA-256 is {} and should be {}; delete the file and run 'bash examples/run.sh'", path, hash,
               default_sha256);
   return path;
+}
+
+std::uint32_t fitting_context(const std::string& path, const ModelFlags& flags) {
+  if (flags.context_given) return flags.context;
+  core::Memory memory;
+  const model::Gguf file = take(model::Gguf::open(path, memory), path);
+  const Result<model::ModelConfig> config = model::read_config(file);
+  const std::uint32_t trained = config ? config->trained_context : 0;  // what else is wrong, load() says
+  return trained != 0 ? std::min(flags.context, trained) : flags.context;
 }
 
 Engine load_engine(const std::string& path, EngineOptions options) {

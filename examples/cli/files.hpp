@@ -5,11 +5,16 @@
 
 #include <kinglet/engine.hpp>
 
+#include "options.hpp"
+
 namespace kinglet::cli {
 
 /// The model's path: the one given, or SmolLM2 in the cache ($KINGLET_CACHE, else ~/.cache/kinglet), whose SHA-256 is
 /// checked.
 std::string model_path(const std::string& given);
+
+/// `context`, or the length the model was trained for where that is less and the user gave none.
+std::uint32_t fitting_context(const std::string& path, const ModelFlags& flags);
 
 /// Loads with a progress bar; Ctrl-C ends it.
 Engine load_engine(const std::string& path, EngineOptions options);

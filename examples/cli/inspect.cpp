@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "failure.hpp"
+#include "files.hpp"
 #include "interrupt.hpp"
 #include "layout.hpp"
 #include "options.hpp"
@@ -140,7 +141,8 @@ void check_values(const model::Gguf& file, const std::string& path, Json& out) {
 }
 
 void inspect_file(const InspectFlags& flags) {
-  const EngineOptions options = engine_options(flags.model);
+  EngineOptions options = engine_options(flags.model);
+  options.context = fitting_context(flags.path, flags.model);
   core::Memory memory;
   const model::Gguf file = take(model::Gguf::open(flags.path, memory), flags.path);
   Json out;

@@ -29,6 +29,10 @@ int parse(Program& program, int argc, char** argv) {
     program.app.exit(version);
     return 0;
   } catch (const CLI::ParseError& error) {
+    if (program.app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-') {
+      say("'" + std::string(argv[1]) + "' is no subcommand; see 'kinglet --help'");
+      return exit_bad_usage;
+    }
     std::string name = "kinglet";
     for (const CLI::App* sub : program.app.get_subcommands()) name += " " + sub->get_name();
     say(std::string(error.what()) + "; see '" + name + " --help'");

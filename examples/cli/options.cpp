@@ -20,9 +20,14 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   flags.context = context;
   app.add_option("--threads", flags.threads, "Threads to compute with (default: one per processor, at most 8)")
       ->check(CLI::Range(1u, 256u));
-  app.add_option("--ctx", flags.context, "Tokens a session can hold")
-      ->check(CLI::Range(1u, 1u << 24))
-      ->capture_default_str();
+  app.add_option_function<std::uint32_t>(
+         "--ctx",
+         [&flags](std::uint32_t tokens) {
+           flags.context = tokens;
+           flags.context_given = true;
+         },
+         "Tokens a session can hold (default: " + std::to_string(context) + ", or what the model was trained for)")
+      ->check(CLI::Range(1u, 1u << 24));
   app.add_option("--memory-limit", flags.memory_limit,
                  "Bytes the model and all its buffers may take (k, m, g: times 1024)")
       ->transform(CLI::AsSizeValue(false));

@@ -12,6 +12,7 @@ namespace kinglet::cli {
 struct ModelFlags {
   unsigned threads = 0;  ///< 0 = one for each processor, eight at most
   std::uint32_t context = 2048;
+  bool context_given = false;  ///< else a model trained for less has less
   std::uint64_t memory_limit = 0;
   std::string backend;
   int device = -1;

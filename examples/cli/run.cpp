@@ -27,7 +27,7 @@ struct RunFlags {
 };
 
 void run(const RunFlags& flags) {
-  const EngineOptions options = engine_options(flags.model);
+  EngineOptions options = engine_options(flags.model);
   std::string prompt = flags.prompt;
   if (!flags.prompt_given) {
     if (isatty(STDIN_FILENO) != 0) std::fputs("kinglet: type the prompt, then Ctrl-D\n", stderr);
@@ -36,6 +36,7 @@ void run(const RunFlags& flags) {
     bad_input("-p: not UTF-8 text (at byte {}); convert it to UTF-8 first", at);
   }
   const std::string path = model_path(flags.path);
+  options.context = fitting_context(path, flags.model);
   const Stopwatch loading;
   Engine engine = load_engine(path, options);
   const double load_ms = loading.seconds() * 1e3;

@@ -1,0 +1,222 @@
+// Do the same tokens give the same bits, whatever happens around them? hashes.txt pins them; numbers_model.py, which
+// shares no code with the library, gives the same ones.
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <vector>
+
+#include <kinglet/engine.hpp>
+
+#include "sha256.hpp"
+#include "tests/catch.hpp"
+#include "tests/data.hpp"
+
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
+using namespace kinglet;
+
+namespace {
+
+constexpr std::size_t positions = 512;
+
+struct Golden {
+  std::string model;
+  std::string activations;
+  std::string hash;
+};
+
+std::vector<Golden> goldens() {
+  std::ifstream file(test::fixture("golden/hashes.txt"));
+  std::vector<Golden> all;
+  for (std::string line; std::getline(file, line);) {
+    if (line.empty() || line[0] == '#') continue;
+    Golden golden;
+    std::istringstream(line) >> golden.model >> golden.activations >> golden.hash;
+    all.push_back(golden);
+  }
+  return all;
+}
+
+std::string path_of(const Golden& golden) { return test::fixture("golden/models/" + golden.model + ".gguf"); }
+
+Activations activations_of(const Golden& golden) {
+  return golden.activations == "fp32"  ? Activations::fp32
+         : golden.activations == "fp8" ? Activations::fp8
+                                       : Activations::int8;
+}
+
+/// The tokens of numbers_model.py --lcg.
+std::vector<std::int32_t> lcg_tokens(std::size_t n, std::uint32_t vocab) {
+  std::vector<std::int32_t> tokens;
+  std::uint32_t x = 1;
+  for (std::size_t i = 0; i < n; ++i) {
+    x = 1664525u * x + 1013904223u;
+    tokens.push_back(static_cast<std::int32_t>((x >> 16) % vocab));
+  }
+  return tokens;
+}
+
+EngineOptions options_of(const Golden& golden) {
+  EngineOptions options;
+  options.activations = activations_of(golden);
+  options.context = positions + 16;
+  options.max_sessions = 1;
+  return options;
+}
+
+/// Appends the logits of tokens that follow the session's history.
+void evaluate(Session& session, std::span<const std::int32_t> tokens, std::vector<float>& out) {
+  const Status status = session.evaluate(
+      tokens, [&](std::uint32_t, std::span<const float> row) { out.insert(out.end(), row.begin(), row.end()); });
+  INFO(static_cast<const char*>(status.error().message));
+  REQUIRE(status);
+}
+
+/// [positions][vocab] of a fresh engine.
+std::vector<float> logits_of(const std::string& path, const EngineOptions& options) {
+  auto engine = Engine::load(path, options);
+  INFO(static_cast<const char*>(engine.error().message));
+  REQUIRE(engine);
+  auto session = engine->open_session();
+  REQUIRE(session);
+  std::vector<float> logits;
+  evaluate(*session, lcg_tokens(positions, engine->model().vocab), logits);
+  return logits;
+}
+
+std::string hash_of(const std::vector<float>& logits) {
+  cli::Sha256 hash;
+  hash.add(logits.data(), logits.size() * sizeof(float));
+  return hash.hex();
+}
+
+std::vector<std::string> machine_backends() {
+  std::vector<std::string> names;
+  for (const ops::BackendInfo& info : ops::backends())
+    if (info.available()) names.push_back(info.name);
+  return names;
+}
+
+/// The logits of hashes.txt for a model, which another test has checked.
+const std::vector<float>& expected(const Golden& golden) {
+  static std::map<std::string, std::vector<float>> cache;
+  auto [entry, is_new] = cache.try_emplace(golden.model + golden.activations);
+  if (is_new) entry->second = logits_of(path_of(golden), options_of(golden));
+  return entry->second;
+}
+
+bool same_bits(const float* a, const float* b, std::size_t n) { return std::memcmp(a, b, n * sizeof(float)) == 0; }
+
+/// The last rows of a session whose first `done` tokens were prefilled in some unusual way.
+bool rest_is_same(Session& session, std::size_t done, std::uint32_t vocab, const Golden& golden) {
+  REQUIRE(session.rewind(static_cast<std::uint32_t>(done)));
+  const auto tokens = lcg_tokens(positions, vocab);
+  std::vector<float> rest;
+  evaluate(session, std::span(tokens).subspan(done), rest);
+  return same_bits(rest.data(), expected(golden).data() + done * vocab, rest.size());
+}
+
+}  // namespace
+
+TEST_CASE("golden: every backend gives the pinned bits", "[golden]") {
+  REQUIRE(goldens().size() >= 12);
+  for (const Golden& golden : goldens())
+    for (const std::string& backend : machine_backends()) {
+      CAPTURE(golden.model, golden.activations, backend);
+      EngineOptions options = options_of(golden);
+      options.backend = backend;
+      CHECK(hash_of(logits_of(path_of(golden), options)) == golden.hash);
+    }
+}
+
+TEST_CASE("golden: threads and prefill chunks change no bit", "[golden]") {
+  for (const Golden& golden : goldens()) {
+    for (const unsigned threads : {2u, 3u, 4u}) {
+      CAPTURE(golden.model, golden.activations, threads);
+      EngineOptions options = options_of(golden);
+      options.threads = threads;
+      CHECK(hash_of(logits_of(path_of(golden), options)) == golden.hash);
+    }
+    for (const std::uint32_t rows : {1u, 7u, 33u, 512u}) {
+      CAPTURE(golden.model, golden.activations, rows);
+      EngineOptions options = options_of(golden);
+      options.max_rows = rows;
+      options.max_logits = rows;
+      CHECK(hash_of(logits_of(path_of(golden), options)) == golden.hash);
+    }
+  }
+}
+
+TEST_CASE("golden: step budgets change no bit", "[golden]") {
+  using namespace std::chrono_literals;
+  for (const Golden& golden : goldens())
+    for (const std::chrono::nanoseconds budget : {std::chrono::nanoseconds(0), std::chrono::nanoseconds(20us)}) {
+      CAPTURE(golden.model, golden.activations, budget.count());
+      EngineOptions options = options_of(golden);
+      options.threads = 2;
+      options.max_rows = 48;
+      auto engine = Engine::load(path_of(golden), options);
+      REQUIRE(engine);
+      const std::uint32_t vocab = engine->model().vocab;
+      auto session = engine->open_session();
+      REQUIRE(session);
+      const auto tokens = lcg_tokens(positions, vocab);
+      constexpr std::size_t done = 333;
+      REQUIRE(session->submit_tokens(std::span(tokens).first(done), {.max_new_tokens = 1}));
+      std::size_t steps = 0;
+      for (; session->state() == SessionState::running; ++steps) REQUIRE(engine->step(budget));
+      if (budget.count() == 0) CHECK(steps > 100);  // one piece of work in each
+      CHECK(rest_is_same(*session, done, vocab, golden));
+    }
+}
+
+TEST_CASE("golden: eight sessions in one plan say what one says", "[golden]") {
+  for (const Golden& golden : goldens()) {
+    CAPTURE(golden.model, golden.activations);
+    EngineOptions options = options_of(golden);
+    options.max_sessions = 8;
+    options.max_rows = 64;
+    auto engine = Engine::load(path_of(golden), options);
+    REQUIRE(engine);
+    const std::uint32_t vocab = engine->model().vocab;
+    const auto tokens = lcg_tokens(positions, vocab);
+    std::vector<Session> sessions;
+    for (std::size_t i = 0; i < 8; ++i) {
+      auto session = engine->open_session();
+      REQUIRE(session);
+      REQUIRE(session->submit_tokens(std::span(tokens).first(280 + 31 * i), {.max_new_tokens = 3, .ignore_end = true}));
+      sessions.push_back(std::move(session).value());
+    }
+    for (bool running = true; running;) {
+      REQUIRE(engine->step(std::chrono::seconds(1)));
+      running = false;
+      for (const Session& session : sessions) running = running || session.state() == SessionState::running;
+    }
+    for (std::size_t i = 0; i < 8; ++i) CHECK(rest_is_same(sessions[i], 280 + 31 * i, vocab, golden));
+  }
+}
+
+#if defined(__x86_64__)
+TEST_CASE("golden: a hostile floating-point environment changes no bit, and is the host's again after", "[golden]") {
+  constexpr unsigned flush_to_zero = 0x8000;
+  constexpr unsigned denormals_are_zero = 0x0040;
+  constexpr unsigned round_up = 0x4000;
+  constexpr unsigned round_down = 0x2000;
+  const unsigned before = _mm_getcsr();
+  for (const Golden& golden : goldens())
+    for (const unsigned hostile : {flush_to_zero | denormals_are_zero | round_up, round_down}) {
+      CAPTURE(golden.model, golden.activations, hostile);
+      _mm_setcsr((before & ~0x6000u) | hostile);
+      const unsigned set = _mm_getcsr();
+      const std::vector<float> logits = logits_of(path_of(golden), options_of(golden));
+      const unsigned after = _mm_getcsr();
+      _mm_setcsr(before);
+      CHECK((after & ~0x3fu) == (set & ~0x3fu));
+      CHECK(hash_of(logits) == golden.hash);
+    }
+}
+#endif
