@@ -6,7 +6,7 @@ jobs=$(nproc)
 bash .ci/deps test
 bash .ci/fetch || echo "tests: no model, its tests will be skipped"
 cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DKINGLET_BUILD_TESTS=ON -DKINGLET_BUILD_EXAMPLES=ON \
-  -DKINGLET_WERROR="${KINGLET_WERROR:-OFF}"
+  -DKINGLET_WERROR="${KINGLET_WERROR:-OFF}" ${PYTHON:+-DPython3_EXECUTABLE="$(command -v "$PYTHON")"}
 cmake --build build
 failed=0
 ctest --test-dir build --output-on-failure --parallel "$jobs" "$@" || failed=1
