@@ -55,7 +55,7 @@ void take_token(SessionSlot& slot) noexcept {
 }  // namespace
 
 void note_answer(SessionSlot& slot, std::uint32_t last, std::size_t bytes) noexcept {
-  if (slot.chat && last > slot.answer_begin) slot.dialogue.answered(slot.answer_begin, last, bytes);
+  if (slot.chat) slot.dialogue.answered(slot.answer_begin, last, bytes);
 }
 
 void sample_sequence(EngineState& state, std::size_t sequence) noexcept {

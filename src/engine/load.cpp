@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <new>
 
+#include <kinglet/core/float_env.hpp>
 #include <kinglet/model/vocabulary.hpp>
 
 #include "core/fail.hpp"
@@ -221,6 +222,7 @@ class Loader {
     plan.sequences.reserve(shape.max_sequences);
     plan.slots.reserve(shape.max_sequences);
     plan.logit_of.reserve(shape.max_sequences);
+    plan.pages.reserve(std::size_t{shape.max_sequences} * kv::PageTable::count(options_.context));
     plan.requests.reserve(options_.max_sessions);
     plan.waiting.reserve(options_.max_sessions);
     plan.logits.reserve(shape.max_logits);
@@ -286,6 +288,7 @@ Result<EngineState*> make(std::string_view path, std::span<const std::byte> byte
   }
   if (options.max_logits == 0)
     options.max_logits = std::min({options.max_sessions, batch::most_sequences, options.max_rows});
+  const core::FloatEnvironment environment;  // the rotary steps and the gate's sums are arithmetic too
   return core::guarded([&]() -> Result<EngineState*> {
     EngineState* const state = make_state(options, plan != nullptr ? 0 : options.memory_limit);
     struct Guard {

@@ -17,9 +17,7 @@ Error empty_session() noexcept {
 
 /// Ends a running generation as stop() does.
 void end_running(engine::SessionSlot& slot) noexcept {
-  if (slot.state.load() != SessionState::running) return;
-  engine::note_answer(slot, slot.size.load(), SIZE_MAX);
-  engine::finish(slot, FinishReason::stopped);
+  if (slot.state.load() == SessionState::running) engine::stop_now(slot);
 }
 
 void publish(engine::EngineState& state) noexcept { state.free_pages.store(state.pool.available()); }

@@ -24,13 +24,8 @@ SessionSlot* add_slot(EngineState& state, const SessionOptions& options) {
   return slot;
 }
 
-/// Room for one more session, if need be by giving up a plan that holds a closed one.
-Status find_room(EngineState& state) noexcept {
+Status find_room(const EngineState& state) noexcept {
   if (state.slots.size() < state.options.max_sessions) return {};
-  if (state.open_sessions.load() < state.options.max_sessions) {
-    abandon(state);
-    return {};
-  }
   return core::fail(Errc::context_full, "all {} sessions are open: close one, or raise max_sessions",
                     state.options.max_sessions);
 }
@@ -111,7 +106,7 @@ Result<SessionSlot*> fork_slot(SessionSlot& slot) noexcept {
     const auto give_up = [&](const Error& error) -> Result<SessionSlot*> {
       close_slot(*copy);
       state.owners.fetch_sub(1);
-      if (!state.plan.open) reap(state);
+      reap(state);
       return error;
     };
     try {
@@ -155,6 +150,13 @@ void finish(SessionSlot& slot, FinishReason reason) noexcept {
   slot.state.store(SessionState::idle);
 }
 
+void stop_now(SessionSlot& slot) noexcept {
+  // An answer that was stopped before it began is none.
+  const std::uint32_t size = static_cast<std::uint32_t>(slot.history.size());
+  if (size > slot.answer_begin) note_answer(slot, size, SIZE_MAX);
+  finish(slot, FinishReason::stopped);
+}
+
 void poison(SessionSlot& slot, const Error& error) noexcept {
   finish(slot, FinishReason::failed);
   slot.failure = error;
@@ -178,8 +180,9 @@ void cut_tokens(SessionSlot& slot, std::uint32_t size) noexcept {
 
 void reap(EngineState& state) noexcept {
   std::erase_if(state.slots, [&](SessionSlot* slot) {
-    if (slot->closed) free_slot(state, slot);
-    return slot->closed;
+    const bool closed = slot->closed;
+    if (closed) free_slot(state, slot);
+    return closed;
   });
 }
 
@@ -187,12 +190,11 @@ void settle(EngineState& state) noexcept {
   if (state.notes.exchange(0) == 0) return;
   for (SessionSlot* const slot : state.slots) {
     if (slot->stop_noted.exchange(false) && slot->state.load() == SessionState::running) {
-      note_answer(*slot, slot->size.load(), SIZE_MAX);
-      finish(*slot, FinishReason::stopped);
+      stop_now(*slot);
     }
     if (slot->close_noted.exchange(false)) close_slot(*slot);
   }
-  if (!state.plan.open) reap(state);
+  reap(state);
   state.free_pages.store(state.pool.available());
 }
 

@@ -62,7 +62,7 @@ struct SessionSlot {
   std::atomic<std::uint32_t> size{0};  ///< of the history, for whoever is not inside
   std::atomic<bool> stop_noted{false};
   std::atomic<bool> close_noted{false};
-  bool closed = false;  ///< nobody's any more; freed when no plan is open
+  bool closed = false;  ///< nobody's any more; reap() frees it
 };
 
 /// The rows of a forward pass, and how far it got.
@@ -74,6 +74,7 @@ struct OpenPlan {
         hidden(memory),
         slots(memory),
         logit_of(memory),
+        pages(memory),
         requests(memory),
         waiting(memory) {}
 
@@ -84,6 +85,7 @@ struct OpenPlan {
   std::pmr::vector<std::uint32_t> hidden;     ///< capacity: max_logits
   std::pmr::vector<SessionSlot*> slots;       ///< [sequences]; null = what was computed is dropped
   std::pmr::vector<std::int32_t> logit_of;    ///< [sequences] index into `logits` of the row to sample from, or -1
+  std::pmr::vector<std::uint32_t> pages;      ///< of all sequences: a session may close before its plan is done
   std::pmr::vector<batch::Request> requests;  ///< capacity: max_sessions; what the batcher chose from
   std::pmr::vector<SessionSlot*> waiting;     ///< [requests]
   std::size_t op = 0;                         ///< the cursor: [0, ops], then sampling
@@ -167,8 +169,9 @@ Result<SessionSlot*> open_slot(EngineState& state, const SessionOptions& options
 void close_slot(SessionSlot& slot) noexcept;  ///< reap() then frees it
 Result<SessionSlot*> fork_slot(SessionSlot& slot) noexcept;
 void settle(EngineState& state) noexcept;  ///< does what was noted; inside only
-void reap(EngineState& state) noexcept;    ///< frees closed sessions; no plan may be open
+void reap(EngineState& state) noexcept;    ///< frees closed sessions
 void finish(SessionSlot& slot, FinishReason reason) noexcept;
+void stop_now(SessionSlot& slot) noexcept;  ///< what stop() asked for
 void poison(SessionSlot& slot, const Error& error) noexcept;
 /// Takes a session out of the open plan: what is being computed for it will not be committed.
 void leave_plan(SessionSlot& slot) noexcept;

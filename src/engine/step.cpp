@@ -18,8 +18,10 @@ Status add_sequence(SessionSlot& slot, std::uint32_t rows) noexcept {
   if (!copy) return copy.error();
   plan.slots.push_back(&slot);
   plan.logit_of.push_back(-1);
-  plan.sequences.push_back(
-      {static_cast<std::uint32_t>(plan.rows.size()), rows, slot.processed, slot.table.pages().data()});
+  const auto pages = slot.table.pages();
+  plan.pages.insert(plan.pages.end(), pages.begin(), pages.end());  // within the capacity, so that none moves
+  plan.sequences.push_back({static_cast<std::uint32_t>(plan.rows.size()), rows, slot.processed,
+                            plan.pages.data() + (plan.pages.size() - pages.size())});
   for (std::uint32_t i = 0; i < rows; ++i) {
     const std::uint32_t position = slot.processed + i;
     plan.rows.push_back({slot.history[position], position, static_cast<std::uint32_t>(plan.sequences.size() - 1)});
@@ -36,6 +38,7 @@ void clear(OpenPlan& plan) noexcept {
   plan.hidden.clear();
   plan.slots.clear();
   plan.logit_of.clear();
+  plan.pages.clear();
   plan.op = 0;
   plan.phase = 0;
   plan.tile = 0;
@@ -206,10 +209,7 @@ Result<StepReport> step(EngineState& state, std::chrono::nanoseconds budget) noe
   return report;
 }
 
-void end_plan(EngineState& state) noexcept {
-  clear(state.plan);
-  reap(state);
-}
+void end_plan(EngineState& state) noexcept { clear(state.plan); }
 
 void abandon(EngineState& state) noexcept {
   for (std::size_t i = 0; i < state.plan.slots.size(); ++i) {
