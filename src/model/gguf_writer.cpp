@@ -41,8 +41,9 @@ void GgufWriter::put(std::string_view text) {
 
 Status GgufWriter::start(std::string_view key, ValueType type) {
   if (begun_) return too_late();
-  if (key.empty() || std::find(keys_.begin(), keys_.end(), key) != keys_.end())
-    return fail(Errc::invalid_argument, "metadata '{:.100}': keys must be new and not empty", key);
+  if (key.empty() || key == "general.alignment" || std::find(keys_.begin(), keys_.end(), key) != keys_.end())
+    return fail(Errc::invalid_argument,
+                "metadata '{:.100}': keys must be new, not empty, and not the writer's own general.alignment", key);
   keys_.emplace_back(key);
   into_ = &metadata_;
   put(key);

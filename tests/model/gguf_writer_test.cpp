@@ -100,6 +100,7 @@ TEST_CASE("gguf writer: misuse is an error") {
   REQUIRE(writer.add("n", 1u));
   CHECK(writer.add("n", 2u).error().code == Errc::invalid_argument);
   CHECK(writer.add("", 2u).error().code == Errc::invalid_argument);
+  CHECK(writer.add("general.alignment", 64u).error().code == Errc::invalid_argument);
   CHECK(writer.add_tensor("", vector, quant::Format::f32).error().code == Errc::invalid_argument);
   CHECK(writer.add_tensor(std::string(64, 'x'), vector, quant::Format::f32).error().code == Errc::invalid_argument);
   CHECK(writer.add_tensor("odd", vector, quant::Format::q4_0).error().code == Errc::invalid_argument);
@@ -136,4 +137,46 @@ TEST_CASE("gguf writer: a full disk and a full memory are errors") {
   Bytes out;
   GgufWriter writer(out.sink(), &small);
   CHECK(writer.add("key", std::string(100, 'x')).error().code == Errc::out_of_memory);
+}
+
+TEST_CASE("gguf writer: every allocation may fail") {
+  struct Budget {
+    std::size_t left = 0;
+    std::size_t blocks = 0;
+  } budget;
+  Hooks hooks;
+  hooks.user = &budget;
+  hooks.allocate = [](void* user, std::size_t bytes, std::size_t align) -> void* {
+    Budget& b = *static_cast<Budget*>(user);
+    if (b.left == 0) return nullptr;
+    --b.left;
+    ++b.blocks;
+    return ::operator new(bytes, std::align_val_t(align), std::nothrow);
+  };
+  hooks.deallocate = [](void* user, void* memory, std::size_t, std::size_t align) {
+    --static_cast<Budget*>(user)->blocks;
+    ::operator delete(memory, std::align_val_t(align));
+  };
+  const std::array<std::string_view, 2> words = {"a", "a string too long to be kept in place"};
+  const auto data = count(20);
+  std::size_t allowed = 0;
+  for (bool done = false; !done; ++allowed) {
+    REQUIRE(allowed < 100);
+    budget = {allowed, 0};
+    {
+      core::Memory memory(hooks);
+      Bytes out;
+      GgufWriter writer(out.sink(), &memory);
+      Status s = writer.add("a key too long to be kept in place", "value");
+      if (s) s = writer.add("words", words);
+      if (s) s = writer.add_tensor("v", vector, quant::Format::f32);
+      if (s) s = writer.begin();
+      if (s) s = writer.write(data);
+      if (s) s = writer.finish();
+      done = s.ok();
+      if (!done) CHECK(s.error().code == Errc::out_of_memory);
+    }
+    CHECK(budget.blocks == 0);
+  }
+  CHECK(allowed > 5);
 }

@@ -32,7 +32,10 @@ class KINGLET_API GgufWriter {
   /// @param memory  outlives the writer
   GgufWriter(ByteSink sink, std::pmr::memory_resource* memory) noexcept;
 
-  // A key must be new and not empty.
+  GgufWriter(const GgufWriter&) = delete;
+  GgufWriter& operator=(const GgufWriter&) = delete;
+
+  // A key must be new, not empty, and not general.alignment, which is the writer's own.
   Status add(std::string_view key, std::uint32_t value) noexcept;
   Status add(std::string_view key, float value) noexcept;
   Status add(std::string_view key, bool value) noexcept;
