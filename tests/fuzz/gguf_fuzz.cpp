@@ -18,6 +18,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     unsigned sum = 0;
     for (const auto& tensor : gguf->tensors()) {
       for (std::size_t i = 0; i < tensor.bytes; i += 61) sum += static_cast<unsigned>(tensor.data[i]);
+      if (tensor.format && tensor.elements() <= 65536) {
+        std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
+        quant::dequantize(*tensor.format, tensor.data, values.size(), values.data());
+      }
       if (tensor.bytes > 0) sum += static_cast<unsigned>(tensor.data[tensor.bytes - 1]);
       if (gguf->find(tensor.name) == nullptr) __builtin_trap();
     }
