@@ -155,13 +155,13 @@ Result<Gguf> Gguf::open(std::string_view path, core::Memory& memory, FileAccess 
 
 Result<Gguf> Gguf::from_memory(std::span<const std::byte> file, core::Memory& memory) noexcept {
   return core::guarded([&]() -> Result<Gguf> {
-    if (reinterpret_cast<std::uintptr_t>(file.data()) % alignof(float) != 0) {
-      return fail(Errc::invalid_argument, "a model in memory must begin at an address that is a multiple of {}",
-                  alignof(float));
-    }
     Gguf result;
     result.state_.reset(new (memory.allocate(sizeof(State), alignof(State))) State(memory));
     if (const Status s = result.state_->add(file, 1, 1); !s) return s.error();
+    if (!result.tensors().empty() && reinterpret_cast<std::uintptr_t>(file.data()) % alignof(float) != 0) {
+      return fail(Errc::invalid_argument, "a model in memory must begin at an address that is a multiple of {}",
+                  alignof(float));
+    }
     if (result.get_uint("split.count").value_or(1) > 1) {
       return fail(Errc::unsupported,
                   "a model that is split over several files cannot be loaded from memory; merge it first");

@@ -16,7 +16,7 @@ namespace {
 Status check(const test::GgufBytes& file, model::Forward& forward, float gate = 0.0f) {
   const std::string bytes = file.bytes();
   core::Memory memory;
-  const auto gguf = model::Gguf::from_memory(test::as_bytes(bytes), memory);
+  auto gguf = model::Gguf::from_memory(test::as_bytes(bytes), memory);
   REQUIRE(gguf.ok());
   const auto config = model::read_config(*gguf);
   REQUIRE(config.ok());
@@ -131,7 +131,7 @@ TEST_CASE("Llama 3's factors divide the frequencies") {
   const auto steps = [](const test::GgufBytes& file, std::pmr::vector<std::uint64_t>& out) {
     const std::string bytes = file.bytes();
     core::Memory memory;
-    const auto gguf = model::Gguf::from_memory(test::as_bytes(bytes), memory);
+    auto gguf = model::Gguf::from_memory(test::as_bytes(bytes), memory);
     REQUIRE(gguf.ok());
     return model::read_rotary_steps(*gguf, *model::read_config(*gguf), out);
   };
@@ -156,7 +156,7 @@ TEST_CASE("Llama 3's factors divide the frequencies") {
 TEST_CASE("a load that is cancelled stops where it is") {
   const std::string bytes = test::tiny_model().bytes();
   core::Memory memory;
-  const auto gguf = model::Gguf::from_memory(test::as_bytes(bytes), memory);
+  auto gguf = model::Gguf::from_memory(test::as_bytes(bytes), memory);
   model::ForwardOptions options;
   int calls = 0;
   options.progress_user = &calls;

@@ -5,12 +5,12 @@
 #include <string>
 
 #include "tests/catch.hpp"
-#include "tests/model/gguf_bytes.hpp"
+#include "tests/model/raw_gguf.hpp"
 #include "tests/random.hpp"
 
 using namespace kinglet;
 using namespace kinglet::model;
-using test::GgufBytes;
+using test::RawGguf;
 
 namespace {
 
@@ -49,7 +49,7 @@ Error open(const std::vector<std::byte>& bytes) {
   return file.error();
 }
 
-void rejected(const GgufBytes& file, const std::string& words) {
+void rejected(const RawGguf& file, const std::string& words) {
   const Error error = open(file.bytes);
   INFO(static_cast<const char*>(error.message));
   CHECK(error.code == Errc::bad_format);
@@ -57,8 +57,8 @@ void rejected(const GgufBytes& file, const std::string& words) {
 }
 
 /// A small file with everything in it.
-GgufBytes whole() {
-  GgufBytes file;
+RawGguf whole() {
+  RawGguf file;
   file.header(2, 5).key("general.architecture", ValueType::string).string("llama");
   file.key("general.alignment", ValueType::u32).put(std::uint32_t{32});
   file.array("words", ValueType::string, 3).string("a").string("bc").string("");
@@ -71,7 +71,7 @@ GgufBytes whole() {
 }  // namespace
 
 TEST_CASE("gguf faults: a file cut at any byte") {
-  const GgufBytes file = whole();
+  const RawGguf file = whole();
   CHECK(open(file.bytes).code == Errc::ok);
   for (std::size_t n = 0; n < file.bytes.size(); ++n) {
     const Error error = open({file.bytes.begin(), file.bytes.begin() + static_cast<std::ptrdiff_t>(n)});
@@ -81,16 +81,16 @@ TEST_CASE("gguf faults: a file cut at any byte") {
 }
 
 TEST_CASE("gguf faults: any byte, or any eight, replaced") {
-  const GgufBytes file = whole();
+  const RawGguf file = whole();
   for (std::size_t at = 0; at < file.bytes.size(); ++at) {
     for (const unsigned value : {0x00u, 0x01u, 0x7fu, 0x80u, 0xffu}) {
-      GgufBytes changed = file;
+      RawGguf changed = file;
       changed.bytes[at] = static_cast<std::byte>(value);
       open(changed.bytes);
     }
     for (const std::uint64_t value : huge) {
       if (at + 8 > file.bytes.size()) break;
-      GgufBytes changed = file;
+      RawGguf changed = file;
       std::memcpy(changed.bytes.data() + at, &value, 8);
       open(changed.bytes);
     }
@@ -98,20 +98,20 @@ TEST_CASE("gguf faults: any byte, or any eight, replaced") {
 }
 
 TEST_CASE("gguf faults: the header") {
-  GgufBytes file;
+  RawGguf file;
   rejected(file, "");
-  rejected(GgufBytes().text("GGUG").put(std::uint32_t{3}).put(std::uint64_t{0}).put(std::uint64_t{0}), "not a GGUF");
-  rejected(GgufBytes().text("A text file, not a model."), "not a GGUF");
+  rejected(RawGguf().text("GGUG").put(std::uint32_t{3}).put(std::uint64_t{0}).put(std::uint64_t{0}), "not a GGUF");
+  rejected(RawGguf().text("A text file, not a model."), "not a GGUF");
   for (const std::uint32_t version : {0u, 1u, 4u, 0xffffffffu, 0x03000000u}) {
-    const Error error = open(GgufBytes().header(0, 0, version).bytes);
+    const Error error = open(RawGguf().header(0, 0, version).bytes);
     CHECK(error.code == Errc::unsupported);
   }
-  CHECK(std::string(open(GgufBytes().header(0, 0, 0x03000000u).bytes).message).find("big endian") != std::string::npos);
-  CHECK(open(GgufBytes().header(0, 0, 2).bytes).code == Errc::ok);
+  CHECK(std::string(open(RawGguf().header(0, 0, 0x03000000u).bytes).message).find("big endian") != std::string::npos);
+  CHECK(open(RawGguf().header(0, 0, 2).bytes).code == Errc::ok);
   for (const std::uint64_t count : huge) {
-    rejected(GgufBytes().header(count, 0).data(200), "");
-    rejected(GgufBytes().header(0, count).data(200), "");
-    rejected(GgufBytes().header(count, count).data(200), "");
+    rejected(RawGguf().header(count, 0).data(200), "");
+    rejected(RawGguf().header(0, count).data(200), "");
+    rejected(RawGguf().header(count, count).data(200), "");
   }
 }
 
@@ -120,32 +120,32 @@ TEST_CASE("gguf faults: the header") {
 TEST_CASE("gguf faults: lengths and counts that wrap") {
   for (const std::uint64_t n : huge) {
     INFO(n);
-    rejected(GgufBytes().header(0, 1).put(n).text("key").data(100), "ends within");
-    rejected(GgufBytes().header(0, 1).key("k", ValueType::string).put(n).text("value").data(100), "ends within");
-    rejected(GgufBytes().header(1, 0).put(n).text("tensor").data(100), "ends within");
+    rejected(RawGguf().header(0, 1).put(n).text("key").data(100), "ends within");
+    rejected(RawGguf().header(0, 1).key("k", ValueType::string).put(n).text("value").data(100), "ends within");
+    rejected(RawGguf().header(1, 0).put(n).text("tensor").data(100), "ends within");
     for (std::uint32_t type = 0; type <= 12; ++type) {
       if (type == 9) continue;
       const auto element = static_cast<ValueType>(type);
-      rejected(GgufBytes().header(0, 1).array("k", element, n).data(100), "");
-      rejected(GgufBytes().header(0, 1).array("k", ValueType::array, 1).put(type).put(n).data(100), "");
+      rejected(RawGguf().header(0, 1).array("k", element, n).data(100), "");
+      rejected(RawGguf().header(0, 1).array("k", ValueType::array, 1).put(type).put(n).data(100), "");
     }
-    rejected(GgufBytes().header(0, 1).array("k", ValueType::array, n).data(100), "");
-    rejected(GgufBytes().header(0, 1).array("k", ValueType::string, 2).string("a").put(n).data(100), "");
+    rejected(RawGguf().header(0, 1).array("k", ValueType::array, n).data(100), "");
+    rejected(RawGguf().header(0, 1).array("k", ValueType::string, 2).string("a").put(n).data(100), "");
   }
 }
 
 TEST_CASE("gguf faults: types that do not exist, arrays in arrays") {
   for (const std::uint32_t type : {13u, 14u, 255u, 0x7fffffffu, 0xffffffffu}) {
-    rejected(GgufBytes().header(0, 1).key("k", type).data(100), "type");
-    rejected(GgufBytes().header(0, 1).array("k", static_cast<ValueType>(type), 0).data(100), "type");
-    rejected(GgufBytes().header(0, 1).array("k", static_cast<ValueType>(type), 3).data(100), "type");
+    rejected(RawGguf().header(0, 1).key("k", type).data(100), "type");
+    rejected(RawGguf().header(0, 1).array("k", static_cast<ValueType>(type), 0).data(100), "type");
+    rejected(RawGguf().header(0, 1).array("k", static_cast<ValueType>(type), 3).data(100), "type");
   }
-  GgufBytes deep;
+  RawGguf deep;
   deep.header(0, 1).array("k", ValueType::array, 1);
   for (int i = 0; i < 100000; ++i) deep.put(std::uint32_t{9}).put(std::uint64_t{1});
   rejected(deep, "type");
   // Many arrays of nothing: the time stays in proportion to the file.
-  GgufBytes wide;
+  RawGguf wide;
   wide.header(0, 1).array("k", ValueType::array, 200000);
   for (int i = 0; i < 200000; ++i) wide.put(std::uint32_t{0}).put(std::uint64_t{0});
   CHECK(open(wide.bytes).code == Errc::ok);
@@ -153,24 +153,24 @@ TEST_CASE("gguf faults: types that do not exist, arrays in arrays") {
 
 TEST_CASE("gguf faults: keys and tensor names") {
   const std::string longest(65536, 'k');
-  rejected(GgufBytes().header(0, 1).key("", ValueType::u8).data(100), "name");
-  rejected(GgufBytes().header(0, 1).key(longest, ValueType::u8).data(100), "name");
-  rejected(GgufBytes().header(1, 0).tensor("", {4}, 0, 0).data(16), "name");
-  rejected(GgufBytes().header(1, 0).tensor(longest, {4}, 0, 0).data(16), "name");
-  GgufBytes keys;
+  rejected(RawGguf().header(0, 1).key("", ValueType::u8).data(100), "name");
+  rejected(RawGguf().header(0, 1).key(longest, ValueType::u8).data(100), "name");
+  rejected(RawGguf().header(1, 0).tensor("", {4}, 0, 0).data(16), "name");
+  rejected(RawGguf().header(1, 0).tensor(longest, {4}, 0, 0).data(16), "name");
+  RawGguf keys;
   keys.header(0, 2).key("same", ValueType::u8).put(std::uint8_t{1}).key("same", ValueType::string).string("x");
   rejected(keys, "twice");
-  rejected(GgufBytes().header(2, 0).tensor("t", {4}, 0, 0).tensor("t", {4}, 0, 32).data(48), "twice");
+  rejected(RawGguf().header(2, 0).tensor("t", {4}, 0, 0).tensor("t", {4}, 0, 32).data(48), "twice");
 }
 
 TEST_CASE("gguf faults: dimensions") {
   const auto shape = [](const std::vector<std::uint64_t>& dims, std::uint32_t type) {
-    return GgufBytes().header(1, 0).tensor("t", dims, type, 0).data(256);
+    return RawGguf().header(1, 0).tensor("t", dims, type, 0).data(256);
   };
   rejected(shape({}, 0), "dimensions");
   rejected(shape({1, 1, 1, 1, 1}, 0), "dimensions");
   for (const std::uint32_t rank : {6u, 255u, 0x40000000u, 0xffffffffu}) {
-    rejected(GgufBytes().header(1, 0).string("t").put(rank).data(400), "dimensions");
+    rejected(RawGguf().header(1, 0).string("t").put(rank).data(400), "dimensions");
   }
   rejected(shape({0}, 0), "dimension");
   rejected(shape({4, 0}, 0), "dimension");
@@ -194,7 +194,7 @@ TEST_CASE("gguf faults: dimensions") {
 
 TEST_CASE("gguf faults: offsets") {
   const auto at = [](std::uint64_t first, std::uint64_t second) {
-    return GgufBytes().header(2, 0).tensor("a", {16}, 0, first).tensor("b", {16}, 0, second).data(128);
+    return RawGguf().header(2, 0).tensor("a", {16}, 0, first).tensor("b", {16}, 0, second).data(128);
   };
   CHECK(open(at(0, 64).bytes).code == Errc::ok);
   CHECK(open(at(64, 0).bytes).code == Errc::ok);
@@ -207,7 +207,7 @@ TEST_CASE("gguf faults: offsets") {
   for (const std::uint64_t n : huge) rejected(at(0, n), "");
   rejected(at(0, ~std::uint64_t{0} - 31), "after the file");  // 64 bytes on it wraps to 32
   // The list of tensors reaches the end of the file, so that the data would begin after it.
-  GgufBytes short_file;
+  RawGguf short_file;
   short_file.header(1, 0).tensor("abc", {1}, 0, 0);
   REQUIRE(short_file.bytes.size() % 32 != 0);
   rejected(short_file, "ends within");
@@ -215,7 +215,7 @@ TEST_CASE("gguf faults: offsets") {
 
 TEST_CASE("gguf faults: alignment") {
   const auto with = [](std::uint32_t alignment) {
-    GgufBytes file;
+    RawGguf file;
     file.header(1, 1).key("general.alignment", ValueType::u32).put(alignment).tensor("t", {4}, 0, 0);
     return file.data(16, alignment > 0 && alignment < 4096 ? alignment : 32);
   };
@@ -223,16 +223,16 @@ TEST_CASE("gguf faults: alignment") {
   for (const std::uint32_t bad : {0u, 1u, 2u, 3u, 33u, 48u, 0x80000000u, 0xffffffffu}) {
     rejected(with(bad), "general.alignment");
   }
-  GgufBytes text;
+  RawGguf text;
   text.header(0, 1).key("general.alignment", ValueType::string).string("32");
   rejected(text, "general.alignment");
-  GgufBytes wide;
+  RawGguf wide;
   wide.header(0, 1).key("general.alignment", ValueType::u64).put(std::uint64_t{32});
   rejected(wide, "general.alignment");
 }
 
 TEST_CASE("gguf faults: memory that floats cannot lie in") {
-  const GgufBytes file = whole();
+  const RawGguf file = whole();
   std::vector<std::byte> shifted(file.bytes.size() + 1);
   std::copy(file.bytes.begin(), file.bytes.end(), shifted.begin() + 1);
   core::Memory memory;
@@ -241,7 +241,7 @@ TEST_CASE("gguf faults: memory that floats cannot lie in") {
 
 TEST_CASE("gguf faults: names are made printable in messages") {
   const std::string name = std::string("\x1b[31m\xff\xc2\x9b\n\0evil", 14);
-  const Error error = open(GgufBytes().header(2, 0).tensor(name, {4}, 0, 0).tensor(name, {4}, 0, 32).data(48).bytes);
+  const Error error = open(RawGguf().header(2, 0).tensor(name, {4}, 0, 0).tensor(name, {4}, 0, 32).data(48).bytes);
   REQUIRE(error.code == Errc::bad_format);
   const std::string message = error.message;
   CHECK(message.find("evil") != std::string::npos);
@@ -250,9 +250,9 @@ TEST_CASE("gguf faults: names are made printable in messages") {
 
 TEST_CASE("gguf faults: random files never surprise") {
   test::Random random{99};
-  const GgufBytes file = whole();
+  const RawGguf file = whole();
   for (int round = 0; round < 20000; ++round) {
-    GgufBytes changed = file;
+    RawGguf changed = file;
     for (std::uint32_t i = random.below(4) + 1; i > 0; --i) {
       changed.bytes[random.below(static_cast<std::uint32_t>(changed.bytes.size()))] =
           static_cast<std::byte>(random.below(256));

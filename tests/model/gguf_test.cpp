@@ -11,11 +11,11 @@
 
 #include "tests/catch.hpp"
 #include "tests/data.hpp"
-#include "tests/model/gguf_bytes.hpp"
+#include "tests/model/raw_gguf.hpp"
 
 using namespace kinglet;
 using namespace kinglet::model;
-using test::GgufBytes;
+using test::RawGguf;
 namespace fs = std::filesystem;
 
 namespace {
@@ -33,15 +33,15 @@ struct Folder {
   }
 };
 
-GgufBytes one_tensor() {
-  GgufBytes file;
+RawGguf one_tensor() {
+  RawGguf file;
   file.header(1, 1).key("general.architecture", ValueType::string).string("llama");
   file.tensor("a", {4, 2}, 0, 0).data(32);
   return file;
 }
 
-GgufBytes part(std::uint16_t number, std::uint16_t count, std::string_view tensor, std::int32_t tensors) {
-  GgufBytes file;
+RawGguf part(std::uint16_t number, std::uint16_t count, std::string_view tensor, std::int32_t tensors) {
+  RawGguf file;
   file.header(1, 3).key("split.no", ValueType::u16).put(number).key("split.count", ValueType::u16).put(count);
   file.key("split.tensors.count", ValueType::i32).put(tensors);
   file.tensor(tensor, {8}, 0, 0).data(32);
@@ -84,7 +84,7 @@ TEST_CASE("gguf: a model file's metadata and tensors") {
 }
 
 TEST_CASE("gguf: values come in the type they have, and in no other") {
-  GgufBytes bytes;
+  RawGguf bytes;
   bytes.header(0, 16);
   bytes.key("u8", ValueType::u8).put(std::uint8_t{200}).key("i8", ValueType::i8).put(std::int8_t{-3});
   bytes.key("u16", ValueType::u16).put(std::uint16_t{60000}).key("i16", ValueType::i16).put(std::int16_t{7});
@@ -141,7 +141,7 @@ TEST_CASE("gguf: values come in the type they have, and in no other") {
 }
 
 TEST_CASE("gguf: a tensor of a type that is not handled is listed") {
-  GgufBytes bytes;
+  RawGguf bytes;
   bytes.header(2, 0).tensor("iq", {256}, 16, 0).tensor("old", {32}, 4, 96).data(128);
   core::Memory memory;
   const auto file = Gguf::from_memory(bytes.bytes, memory);

@@ -57,7 +57,7 @@ class KINGLET_API Gguf {
   /// not_found, io_error, bad_format, unsupported (version, byte order), out_of_memory.
   static Result<Gguf> open(std::string_view path, core::Memory& memory, FileAccess access = FileAccess::map) noexcept;
   /// The same from memory that the host keeps alive and unchanged; it does not count against the limit.
-  /// @param file  at an address that is a multiple of 4, or invalid_argument
+  /// @param file  at an address that is a multiple of 4, or invalid_argument (where it has tensors)
   static Result<Gguf> from_memory(std::span<const std::byte> file, core::Memory& memory) noexcept;
 
   /// Integers of any width, if not negative.

@@ -1,4 +1,4 @@
-// tests/model/gguf_bytes.hpp: how does a test write a GGUF file that no honest program would?
+// tests/model/raw_gguf.hpp: how does a test write a GGUF file that no honest program would?
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,38 +11,38 @@
 namespace kinglet::test {
 
 /// Appends whatever it is told, little endian.
-struct GgufBytes {
+struct RawGguf {
   std::vector<std::byte> bytes;
 
   template <class Number>
-  GgufBytes& put(Number number) {
+  RawGguf& put(Number number) {
     const auto* p = reinterpret_cast<const std::byte*>(&number);
     bytes.insert(bytes.end(), p, p + sizeof number);
     return *this;
   }
-  GgufBytes& text(std::string_view s) {
+  RawGguf& text(std::string_view s) {
     const auto* p = reinterpret_cast<const std::byte*>(s.data());
     bytes.insert(bytes.end(), p, p + s.size());
     return *this;
   }
-  GgufBytes& string(std::string_view s) { return put(std::uint64_t{s.size()}).text(s); }
+  RawGguf& string(std::string_view s) { return put(std::uint64_t{s.size()}).text(s); }
 
-  GgufBytes& header(std::uint64_t tensors, std::uint64_t entries, std::uint32_t version = 3) {
+  RawGguf& header(std::uint64_t tensors, std::uint64_t entries, std::uint32_t version = 3) {
     return text("GGUF").put(version).put(tensors).put(entries);
   }
-  GgufBytes& key(std::string_view name, std::uint32_t type) { return string(name).put(type); }
-  GgufBytes& key(std::string_view name, model::ValueType type) { return key(name, static_cast<std::uint32_t>(type)); }
-  GgufBytes& array(std::string_view name, model::ValueType element, std::uint64_t count) {
+  RawGguf& key(std::string_view name, std::uint32_t type) { return string(name).put(type); }
+  RawGguf& key(std::string_view name, model::ValueType type) { return key(name, static_cast<std::uint32_t>(type)); }
+  RawGguf& array(std::string_view name, model::ValueType element, std::uint64_t count) {
     return key(name, model::ValueType::array).put(static_cast<std::uint32_t>(element)).put(count);
   }
-  GgufBytes& tensor(std::string_view name, const std::vector<std::uint64_t>& dims, std::uint32_t type,
-                    std::uint64_t offset) {
+  RawGguf& tensor(std::string_view name, const std::vector<std::uint64_t>& dims, std::uint32_t type,
+                  std::uint64_t offset) {
     string(name).put(static_cast<std::uint32_t>(dims.size()));
     for (const std::uint64_t dim : dims) put(dim);
     return put(type).put(offset);
   }
   /// Zeros up to a multiple of `alignment`, then `n` bytes of data.
-  GgufBytes& data(std::size_t n, std::size_t alignment = 32) {
+  RawGguf& data(std::size_t n, std::size_t alignment = 32) {
     bytes.resize((bytes.size() + alignment - 1) / alignment * alignment);
     for (std::size_t i = 0; i < n; ++i) bytes.push_back(static_cast<std::byte>(i + 1));
     return *this;
