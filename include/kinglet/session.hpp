@@ -60,10 +60,12 @@ class Session {
   /// do not fit the context or the free pages; busy: a generation is running; template_error; poisoned; moved_from;
   /// out_of_memory. Nothing has changed then.
   KINGLET_API Status submit(std::string_view prompt, const GenerateOptions& options = {}) noexcept;
-  /// The same with tokens that follow the history as they are. invalid_argument: an id out of range.
+  /// The same with tokens that follow the history as they are; none at all goes on with it. In a chat they are no message:
+  /// the template does not see them at the next submit(), but the answer to them it does.
+  /// invalid_argument: an id out of range.
   KINGLET_API Status submit_tokens(std::span<const std::int32_t> tokens, const GenerateOptions& options = {}) noexcept;
 
-  /// The tokens of the last committed step, oldest first; valid until the next step.
+  /// The tokens of the last committed step, oldest first; valid until the next step. Empty where another thread is inside.
   KINGLET_API std::span<const Token> tokens() const noexcept;
 
   KINGLET_API SessionState state() const noexcept;
@@ -74,9 +76,12 @@ class Session {
   /// Ends the running generation at the next step boundary. What an unfinished step was computing is dropped. moved_from.
   KINGLET_API Status stop() noexcept;
 
-  /// Forgets all tokens but the first `size`; ends a running generation. invalid_argument: more than size(); moved_from.
+  /// Forgets all tokens but the first `size`; ends a running generation. In a chat, messages that are not whole go with
+  /// them, but for the part of an answer that stays.
+  /// invalid_argument: more than size(); poisoned; busy: another thread is inside; moved_from.
   KINGLET_API Status rewind(std::uint32_t size) noexcept;
-  /// Forgets everything, the failure too; keeps SessionOptions. moved_from.
+  /// Forgets everything, the failure too; keeps SessionOptions. busy: another thread is inside;
+  /// moved_from.
   KINGLET_API Status reset() noexcept;
 
   /// A second session with the same past, which shares its pages until they differ; idle.
@@ -93,7 +98,8 @@ class Session {
                     [](void* user, const Token& token) -> bool { return (*static_cast<Callable*>(user))(token); });
   }
 
-  /// Runs tokens through the model and hands out every position's logits; the tokens join the history. Blocking.
+  /// Runs tokens through the model and hands out every position's logits; the tokens join the history. Blocking;
+  /// other sessions stand still, and a step that they had begun is begun anew.
   /// @param on_logits  void(std::uint32_t index into `tokens`, std::span<const float> [vocab])
   /// Errors as submit_tokens() and step().
   template <class OnLogits>

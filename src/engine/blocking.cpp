@@ -74,7 +74,8 @@ Status run_tokens(engine::SessionSlot& slot, std::span<const std::int32_t> token
   slot.history.insert(slot.history.end(), tokens.begin(), tokens.end());  // within the capacity
   slot.size.store(static_cast<std::uint32_t>(slot.history.size()));
   for (std::uint32_t done = 0; done < tokens.size();) {
-    const std::uint32_t rows = std::min(static_cast<std::uint32_t>(tokens.size()) - done, state.options.max_logits);
+    const std::uint32_t rows = std::min(static_cast<std::uint32_t>(tokens.size()) - done,
+                                        logits ? state.options.max_logits : state.options.max_rows);
     const Status status =
         run_alone(slot, rows, logits, hidden, [&](std::uint32_t row) { return read(done + row, row); });
     if (!status) {

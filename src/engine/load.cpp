@@ -226,7 +226,7 @@ class Loader {
     plan.requests.reserve(options_.max_sessions);
     plan.waiting.reserve(options_.max_sessions);
     plan.logits.reserve(shape.max_logits);
-    plan.hidden.reserve(shape.max_logits);
+    plan.hidden.reserve(shape.max_rows);
     state_.costs.threads(options_.threads);
     return {};
   }

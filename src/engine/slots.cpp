@@ -3,6 +3,7 @@
 
 #include "core/fail.hpp"
 #include "engine/state.hpp"
+#include "engine/utf8.hpp"
 
 namespace kinglet::engine {
 namespace {
@@ -65,6 +66,30 @@ std::size_t last_text_room(const EngineState& state, std::span<const std::string
   return 3 * (held + state.tokenizer.longest_piece() + 4);
 }
 
+namespace {
+
+Status check_messages(const SessionOptions& options) noexcept {
+  if (find_invalid(options.system) != options.system.size()) {
+    return Error{Errc::invalid_argument, "SessionOptions::system is not UTF-8"};
+  }
+  for (std::size_t i = 0; i < options.history.size(); ++i) {
+    const Message& m = options.history[i];
+    bool valid = true;
+    for (const std::string_view text : {m.role, m.content, m.reasoning, m.name, m.tool_call_id, m.extra_json}) {
+      valid = valid && find_invalid(text) == text.size();
+    }
+    for (const text::ToolCall& call : m.tool_calls) {
+      for (const std::string_view text : {call.id, call.name, call.arguments_json}) {
+        valid = valid && find_invalid(text) == text.size();
+      }
+    }
+    if (!valid) return core::fail(Errc::invalid_argument, "message {} of SessionOptions::history is not UTF-8", i);
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<SessionSlot*> open_slot(EngineState& state, const SessionOptions& options) noexcept {
   if (options.format == PromptFormat::chat && !state.has_template) {
     return Error{Errc::unsupported, "this model has no chat template; open the session with PromptFormat::text"};
@@ -73,6 +98,7 @@ Result<SessionSlot*> open_slot(EngineState& state, const SessionOptions& options
     return core::fail(Errc::invalid_argument, "SessionOptions::priority is {}; expected {} to {}", options.priority,
                       -most_priority, most_priority);
   }
+  if (const Status status = check_messages(options); !status) return status.error();
   if (state.template_error && options.format != PromptFormat::text) {
     return core::fail(Errc::unsupported,
                       "the chat template cannot be used (or open the session with PromptFormat::text): {}",

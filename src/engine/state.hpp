@@ -82,7 +82,7 @@ struct OpenPlan {
   std::pmr::vector<ops::Row> rows;            ///< capacity: max_rows
   std::pmr::vector<ops::Sequence> sequences;  ///< capacity: max_sequences
   std::pmr::vector<std::uint32_t> logits;     ///< capacity: max_logits
-  std::pmr::vector<std::uint32_t> hidden;     ///< capacity: max_logits
+  std::pmr::vector<std::uint32_t> hidden;     ///< capacity: max_rows
   std::pmr::vector<SessionSlot*> slots;       ///< [sequences]; null = what was computed is dropped
   std::pmr::vector<std::int32_t> logit_of;    ///< [sequences] index into `logits` of the row to sample from, or -1
   std::pmr::vector<std::uint32_t> pages;      ///< of all sequences: a session may close before its plan is done

@@ -40,12 +40,9 @@ Status check_length(const SessionSlot& slot, std::size_t bytes) noexcept {
 }
 
 Status check_text(std::string_view text) noexcept {
-  for (std::size_t i = 0; i < text.size();) {
-    const std::size_t length = utf8_length(text.data() + i, text.size() - i);
-    if (length == 0) return core::fail(Errc::invalid_argument, "the prompt is not UTF-8 at byte {}", i);
-    i += length;
-  }
-  return {};
+  const std::size_t at = find_invalid(text);
+  if (at == text.size()) return {};
+  return core::fail(Errc::invalid_argument, "the prompt is not UTF-8 at byte {}", at);
 }
 
 /// Pages that a session which keeps `kept` tokens needs beyond its own for `end` tokens, against what the pool can

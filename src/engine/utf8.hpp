@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace kinglet::engine {
 
@@ -24,6 +25,16 @@ inline std::size_t utf8_length(const char* text, std::size_t size) noexcept {
     return follows(1, low, high) && follows(2, 0x80, 0xbf) && follows(3, 0x80, 0xbf) ? 4 : 0;
   }
   return 0;
+}
+
+/// Where the first byte stands that is no part of a character; the size where there is none.
+inline std::size_t find_invalid(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t length = utf8_length(text.data() + i, text.size() - i);
+    if (length == 0) return i;
+    i += length;
+  }
+  return text.size();
 }
 
 /// Moves the whole characters of a text together, in place, and returns how many bytes they take.

@@ -184,6 +184,14 @@ TEST_CASE("options of an engine and of a session out of their range are refused,
   session.system = "You are the blacksmith.";
   CHECK(tiny.engine.open_session(session).error().code == Errc::invalid_argument);
   session.system = {};
+  session.format = PromptFormat::automatic;
+  session.system = "\xff";
+  CHECK(tiny.engine.open_session(session).error().code == Errc::invalid_argument);
+  session.system = {};
+  const Message history[] = {{"user", "ok", {}, {}, {}, {}, {}}, {"user", "\xc3", {}, {}, {}, {}, {}}};
+  session.history = history;
+  CHECK(test::says(tiny.engine.open_session(session).error(), "message 1"));
+  session.history = {};
   session.priority = 2000;
   CHECK(tiny.engine.open_session(session).error().code == Errc::invalid_argument);
 }

@@ -1,6 +1,8 @@
 #include <kinglet/session.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <limits>
 
 #include "tests/engine/tiny_engine.hpp"
@@ -337,4 +339,72 @@ TEST_CASE("a number that is not finite poisons its own session alone, and the la
     Session session = tiny.open();
     CHECK(session.generate("abc", answer_of(5), [](const Token&) { return true; }).error().code == Errc::not_finite);
   }
+}
+
+TEST_CASE("every backend of this machine, forced by option or environment, says the same in every setting") {
+  struct Setting {
+    Activations activations;
+    KvFormat kv;
+    std::uint32_t window, globals;
+    float gate;
+  };
+  for (const Setting& setting :
+       {Setting{Activations::int8, KvFormat::fp16, 0, 0, 0.0f}, Setting{Activations::fp32, KvFormat::fp32, 0, 0, 0.25f},
+        Setting{Activations::fp8, KvFormat::fp16, 24, 3, 0.1f}}) {
+    std::vector<std::int32_t> expected;
+    for (const ops::BackendInfo& backend : ops::backends()) {
+      if (!backend.available()) continue;
+      for (const std::uint32_t rows : {7u, 256u}) {
+        EngineOptions options = test::small_options();
+        options.backend = backend.name;
+        options.max_rows = rows;
+        options.activations = setting.activations;
+        options.kv = setting.kv;
+        options.window = setting.window;
+        options.globals = setting.globals;
+        options.gate = setting.gate;
+        TinyEngine tiny(options);
+        CHECK(std::string(tiny.engine.backend()) == backend.name);
+        Session session = tiny.open();
+        const auto said = test::say(session, prompts[6], answer_of(40));
+        if (expected.empty()) expected = said;
+        CHECK(said == expected);
+      }
+    }
+  }
+  const char* const before = std::getenv("KINGLET_BACKEND");
+  const std::string kept = before != nullptr ? before : "";
+  REQUIRE(setenv("KINGLET_BACKEND", "scalar", 1) == 0);
+  TinyEngine forced;
+  CHECK(std::string(forced.engine.backend()) == "scalar");
+  REQUIRE(setenv("KINGLET_BACKEND", "abacus", 1) == 0);
+  CHECK(Engine::load(test::as_bytes(forced.bytes)).error().code == Errc::not_found);
+  REQUIRE((before != nullptr ? setenv("KINGLET_BACKEND", kept.c_str(), 1) : unsetenv("KINGLET_BACKEND")) == 0);
+}
+
+TEST_CASE("the host hears of a context beyond the trained one") {
+  EngineOptions options = test::small_options();
+  options.context = 600;
+  std::string heard;
+  options.hooks.user = &heard;
+  options.hooks.log = [](void* user, LogLevel level, const char* line) {
+    if (level == LogLevel::warning) *static_cast<std::string*>(user) += line;
+  };
+  TinyEngine tiny(options);
+  CHECK(heard.find("600") != std::string::npos);
+  CHECK(heard.find("512") != std::string::npos);
+  CHECK(heard.find('\n') == std::string::npos);
+}
+
+TEST_CASE("who has priority is served first") {
+  EngineOptions options = test::small_options();
+  options.max_rows = 1;
+  TinyEngine tiny(options);
+  SessionOptions urgent;
+  urgent.priority = 1000;
+  Session a = tiny.open(), b = tiny.open(urgent);
+  REQUIRE(a.submit("abc", answer_of(10)).ok());
+  REQUIRE(b.submit("abc", answer_of(10)).ok());
+  while (b.state() == SessionState::running) REQUIRE(tiny.engine.step(1h).ok());
+  CHECK(a.state() == SessionState::running);
 }
