@@ -16,15 +16,9 @@ struct RawGguf {
 
   template <class Number>
   RawGguf& put(Number number) {
-    const auto* p = reinterpret_cast<const std::byte*>(&number);
-    bytes.insert(bytes.end(), p, p + sizeof number);
-    return *this;
+    return append(&number, sizeof number);
   }
-  RawGguf& text(std::string_view s) {
-    const auto* p = reinterpret_cast<const std::byte*>(s.data());
-    bytes.insert(bytes.end(), p, p + s.size());
-    return *this;
-  }
+  RawGguf& text(std::string_view s) { return append(s.data(), s.size()); }
   RawGguf& string(std::string_view s) { return put(std::uint64_t{s.size()}).text(s); }
 
   RawGguf& header(std::uint64_t tensors, std::uint64_t entries, std::uint32_t version = 3) {
@@ -45,6 +39,14 @@ struct RawGguf {
   RawGguf& data(std::size_t n, std::size_t alignment = 32) {
     bytes.resize((bytes.size() + alignment - 1) / alignment * alignment);
     for (std::size_t i = 0; i < n; ++i) bytes.push_back(static_cast<std::byte>(i + 1));
+    return *this;
+  }
+
+ private:
+  RawGguf& append(const void* data, std::size_t n) {
+    const std::size_t at = bytes.size();
+    bytes.resize(at + n);
+    if (n != 0) std::memcpy(bytes.data() + at, data, n);
     return *this;
   }
 };
