@@ -220,3 +220,32 @@ TEST_CASE("golden: a hostile floating-point environment changes no bit, and is t
     }
 }
 #endif
+
+TEST_CASE("golden: 512 positions of a text through SmolLM2", "[slow]") {
+  const std::string path = test::model_cache(test::smollm2);
+  const std::string text = test::data("models/valid-small.txt");
+  if (path.empty() || text.empty())
+    return test::skip("golden hashes of SmolLM2", "the model and models/valid-small.txt");
+  std::ifstream file(text, std::ios::binary);
+  std::string start(8192, '\0');
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(start.rfind(' '));
+  std::ifstream hashes(test::fixture("golden/smollm2.txt"));
+  std::size_t checked = 0;
+  for (Golden golden; hashes >> golden.activations >> golden.hash; ++checked) {
+    CAPTURE(golden.activations);
+    EngineOptions options = options_of(golden);
+    options.threads = 2;
+    auto engine = Engine::load(path, options);
+    REQUIRE(engine);
+    std::pmr::vector<std::int32_t> tokens;
+    REQUIRE(engine->tokenizer().encode(start, {.add_special = false}, tokens));
+    REQUIRE(tokens.size() >= positions);
+    auto session = engine->open_session();
+    REQUIRE(session);
+    std::vector<float> logits;
+    evaluate(*session, std::span(tokens).first(positions), logits);
+    CHECK(hash_of(logits) == golden.hash);
+  }
+  CHECK(checked == 2);
+}
