@@ -212,12 +212,18 @@ Status Gguf::get_strings(std::string_view key, std::pmr::vector<std::string_view
     const auto array = get_array(key);
     if (!array || array->type != ValueType::string)
       return fail(Errc::bad_format, "metadata key '{:.64}' is not an array of strings", key);
+    // A mapped file may have been written to since it was checked, so nothing that it says is believed twice.
+    const auto damaged = [&] { return fail(Errc::io_error, "metadata key '{:.64}' changed while it was read", key); };
+    std::span<const std::byte> left = array->data;
+    if (array->count > left.size() / 8) return damaged();
     out.reserve(static_cast<std::size_t>(array->count));
-    const std::byte* p = array->data.data();
-    for (std::uint64_t i = 0; i < array->count; ++i) {  // the lengths were checked when the file was read
-      const auto size = static_cast<std::size_t>(read_le<std::uint64_t>(p));
-      out.emplace_back(reinterpret_cast<const char*>(p + 8), size);
-      p += 8 + size;
+    for (std::uint64_t i = 0; i < array->count; ++i) {
+      if (left.size() < 8) return damaged();
+      const auto size = read_le<std::uint64_t>(left.data());
+      left = left.subspan(8);
+      if (size > left.size()) return damaged();
+      out.emplace_back(reinterpret_cast<const char*>(left.data()), static_cast<std::size_t>(size));
+      left = left.subspan(static_cast<std::size_t>(size));
     }
     return {};
   });
