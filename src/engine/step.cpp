@@ -157,6 +157,7 @@ Status make_plan(EngineState& state) noexcept {
   limits.max_sequences = static_cast<std::uint32_t>(plan.sequences.capacity());
   batch::PlannedSequence planned[batch::most_sequences];
   const batch::StepPlan step = batch::plan_step(plan.requests, limits, planned);
+  plan.open = true;  // so that abandon() takes back the pages of those already in it
   for (std::uint32_t i = 0; i < step.sequences; ++i) {
     SessionSlot& slot = *plan.waiting[planned[i].request];
     std::uint32_t rows = planned[i].rows;
@@ -171,7 +172,10 @@ Status make_plan(EngineState& state) noexcept {
     plan.logit_of.back() = static_cast<std::int32_t>(plan.logits.size());
     plan.logits.push_back(static_cast<std::uint32_t>(plan.rows.size() - 1));
   }
-  if (state.plan.rows.empty()) return {};
+  if (plan.rows.empty()) {
+    end_plan(state);
+    return {};
+  }
   return begin_plan(state);
 }
 
