@@ -20,8 +20,6 @@ void end_running(engine::SessionSlot& slot) noexcept {
   if (slot.state.load() == SessionState::running) engine::stop_now(slot);
 }
 
-void publish(engine::EngineState& state) noexcept { state.free_pages.store(state.pool.available()); }
-
 }  // namespace
 
 Session::~Session() {
@@ -105,7 +103,6 @@ Status Session::rewind(std::uint32_t size) noexcept {
   if (size > now) return core::fail(Errc::invalid_argument, "rewind to {} tokens, but the session has {}", size, now);
   end_running(*slot_);
   engine::cut(*slot_, size);
-  publish(*engine_);
   return {};
 }
 
@@ -118,7 +115,6 @@ Status Session::reset() noexcept {
   slot_->failure = {};
   slot_->finish.store(FinishReason::none);
   slot_->state.store(SessionState::idle);
-  publish(*engine_);
   return {};
 }
 

@@ -221,12 +221,12 @@ void settle(EngineState& state) noexcept {
     if (slot->close_noted.exchange(false)) close_slot(*slot);
   }
   reap(state);
-  state.free_pages.store(state.pool.available());
 }
 
 void Entry::leave() noexcept {
   for (;;) {
     settle(state_);
+    state_.free_pages.store(state_.pool.available());
     state_.busy.store(false, std::memory_order_seq_cst);
     // A note written after settle() looked, by somebody who still found us inside, is ours to see to.
     if (state_.notes.load(std::memory_order_seq_cst) == 0 || state_.busy.exchange(true, std::memory_order_seq_cst))

@@ -116,7 +116,6 @@ Status begin(SessionSlot& slot, const Prompt& prompt, const GenerateOptions& opt
   commit();
   slot.finish.store(FinishReason::none);
   slot.state.store(SessionState::running);
-  state.free_pages.store(state.pool.available());
   return {};
 }
 
