@@ -155,7 +155,9 @@ Status submit_chat(SessionSlot& slot, std::string_view prompt, const GenerateOpt
     next.rest = next.rest.subspan(next.kept);
   }
   dialogue.reserve(prompt.size(), text.size());
-  return begin(slot, next, options, [&] { dialogue.said(prompt, text, next.kept, slot.answer_begin); });
+  // The prompt may be a view of this session's last token, whose text begin() reuses.
+  const std::pmr::string own(prompt, &state.scratch);
+  return begin(slot, next, options, [&] { dialogue.said(own, text, next.kept, slot.answer_begin); });
 }
 
 }  // namespace
