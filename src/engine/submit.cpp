@@ -90,6 +90,7 @@ Status begin(SessionSlot& slot, const Prompt& prompt, const GenerateOptions& opt
         "EngineOptions::kv_tokens",
         *end - kept);
   }
+  slot.has_event = false;  // its text lies in what is made anew here
   if (const Status status = core::guarded([&]() -> Status {
         slot.last_text.reserve(last_text_room(state, options.stop));
         return slot.decoder.reset(options.stop);
@@ -112,7 +113,6 @@ Status begin(SessionSlot& slot, const Prompt& prompt, const GenerateOptions& opt
   slot.last_served = state.plans;
   slot.arrival = ++state.submits;
   slot.failure = {};
-  slot.has_event = false;
   commit();
   slot.finish.store(FinishReason::none);
   slot.state.store(SessionState::running);
