@@ -58,7 +58,9 @@ class Engine {
 
   /// The final normed states of a text's tokens (BOS and EOS as the model adds them), pooled, not normalised. Blocking;
   /// uses a free session.
-  /// @param out  [model().dim]
+  /// @param out  [model().dim]; holds nothing of use after an error
+  /// invalid_argument: another size of `out`, or a text without tokens; context_full: the text is too long, or no session
+  /// or page is free; out_of_memory; not_finite; io_error, backend: as step(); busy; moved_from.
   KINGLET_API Status embed(std::string_view text, Pooling pooling, std::span<float> out) noexcept;
 
   KINGLET_API MemoryUse memory() const noexcept;
