@@ -45,7 +45,7 @@ struct EngineOptions {
   FileAccess file_access = FileAccess::map;
   std::string_view pre_tokenizer{};  ///< overrides the name in the file; "" = the file's
 
-  /// Called while loading with the share done, [0, 1]; returning false ends the load with Errc::cancelled.
+  /// Called while loading with the share done, [0, 1]; returning false ends the load with Errc::cancelled. Must not throw.
   bool (*progress)(void* user, float done) = nullptr;
   void* progress_user = nullptr;
 

@@ -58,7 +58,7 @@ class Session {
   ///                the history is not empty (or the model begins texts with a token of its own)
   /// invalid_argument: an option out of range, invalid UTF-8, nothing to continue; context_full: prompt and max_new_tokens
   /// do not fit the context or the free pages; busy: a generation is running; template_error; poisoned; moved_from;
-  /// out_of_memory. Nothing has changed then.
+  /// out_of_memory. The history has not changed then, and nothing runs; tokens() may be empty.
   KINGLET_API Status submit(std::string_view prompt, const GenerateOptions& options = {}) noexcept;
   /// The same with tokens that follow the history as they are; none at all goes on with it. In a chat they are no message:
   /// the template does not see them at the next submit(), but the answer to them it does.
@@ -89,7 +89,8 @@ class Session {
   KINGLET_API Result<Session> fork() noexcept;
 
   /// Submits, then steps the whole engine (other sessions move on too) until this session is done.
-  /// @param on_token  bool(const Token&), called for each token; false stops. Must not call into this engine.
+  /// @param on_token  bool(const Token&), called for each token; false stops. Must not throw, and must not call into this
+  ///                  engine.
   /// @return why it ended; errors as submit() and step(), and those of error()
   template <class OnToken>
   Result<FinishReason> generate(std::string_view prompt, const GenerateOptions& options, OnToken&& on_token) noexcept {
@@ -100,7 +101,8 @@ class Session {
 
   /// Runs tokens through the model and hands out every position's logits; the tokens join the history. Blocking;
   /// other sessions stand still, and a step that they had begun is begun anew.
-  /// @param on_logits  void(std::uint32_t index into `tokens`, std::span<const float> [vocab])
+  /// @param on_logits  void(std::uint32_t index into `tokens`, std::span<const float> [vocab]). Must not throw; a call into
+  ///                   this engine from within finds it busy
   /// Errors as submit_tokens() and step().
   template <class OnLogits>
   Status evaluate(std::span<const std::int32_t> tokens, OnLogits&& on_logits) noexcept {

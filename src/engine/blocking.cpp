@@ -5,6 +5,7 @@
 
 #include "core/fail.hpp"
 #include "engine/state.hpp"
+#include "engine/utf8.hpp"
 
 namespace kinglet {
 
@@ -71,7 +72,7 @@ Status run_tokens(engine::SessionSlot& slot, std::span<const std::int32_t> token
     if (const Status status = run_alone(slot, rows, false, false, [](std::uint32_t) { return Status(); }); !status)
       return status;
   }
-  slot.history.insert(slot.history.end(), tokens.begin(), tokens.end());  // within the capacity
+  for (const std::int32_t token : tokens) slot.history.push_back(token);  // within the capacity; may be a part of it
   slot.size.store(static_cast<std::uint32_t>(slot.history.size()));
   for (std::uint32_t done = 0; done < tokens.size();) {
     const std::uint32_t rows = std::min(static_cast<std::uint32_t>(tokens.size()) - done,
@@ -143,6 +144,9 @@ Status Engine::embed(std::string_view text, Pooling pooling, std::span<float> ou
     if (text.size() / std::max<std::size_t>(state.tokenizer.longest_piece(), 1) > state.options.context) {
       return core::fail(Errc::context_full, "a text of {} bytes cannot fit a context of {} tokens", text.size(),
                         state.options.context);
+    }
+    if (const std::size_t at = engine::find_invalid(text); at != text.size()) {
+      return core::fail(Errc::invalid_argument, "the text is not UTF-8 at byte {}", at);
     }
     std::pmr::vector<std::int32_t> tokens(&state.scratch);
     if (const Status status = state.tokenizer.encode(text, {}, tokens); !status) return status;

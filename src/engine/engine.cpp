@@ -39,6 +39,7 @@ Result<Engine> Engine::load(std::string_view path, const EngineOptions& options)
 }
 
 Result<Engine> Engine::load(std::span<const std::byte> file, const EngineOptions& options) noexcept {
+  if (file.data() == nullptr) return Error{Errc::bad_format, "the model in memory is empty"};
   const auto state = engine::load({}, file, options);
   if (!state) return state.error();
   return Engine(*state);

@@ -156,7 +156,6 @@ class Entry {
 };
 
 inline Error busy_error() noexcept { return {Errc::busy, "another thread is inside this engine; try again later"}; }
-inline Error moved_error(const char* what) noexcept { return {Errc::moved_from, what}; }
 
 // load.cpp
 Result<EngineState*> load(std::string_view path, std::span<const std::byte> bytes,

@@ -25,8 +25,12 @@ Status check_options(const SessionSlot& slot, const GenerateOptions& options) no
   if (options.stop.size() > max_stops) {
     return core::fail(Errc::invalid_argument, "{} stop texts; at most {} are allowed", options.stop.size(), max_stops);
   }
-  for (const std::string_view stop : options.stop) {
-    if (stop.empty()) return Error{Errc::invalid_argument, "a stop text is empty"};
+  for (std::size_t i = 0; i < options.stop.size(); ++i) {
+    const std::string_view stop = options.stop[i];
+    if (stop.empty() || stop.size() > text::StreamDecoder::longest_stop || find_invalid(stop) != stop.size()) {
+      return core::fail(Errc::invalid_argument, "stop text {} is empty, not UTF-8 or longer than {} bytes", i,
+                        text::StreamDecoder::longest_stop);
+    }
   }
   return sample::Sampler::check(options.sampling, static_cast<std::int32_t>(slot.engine.config.vocab));
 }
@@ -101,7 +105,8 @@ Status begin(SessionSlot& slot, const Prompt& prompt, const GenerateOptions& opt
   if (const Status status = slot.sampler.configure(options.sampling); !status) return status;
 
   cut_tokens(slot, prompt.kept);
-  slot.history.insert(slot.history.end(), prompt.rest.begin(), prompt.rest.end());  // within the capacity
+  // Within the capacity, and so right even where the tokens are a part of the history.
+  for (const std::int32_t token : prompt.rest) slot.history.push_back(token);
   slot.size.store(static_cast<std::uint32_t>(slot.history.size()));
   slot.processed = kept;
   (void)slot.table.truncate(state.pool, kept);

@@ -45,7 +45,12 @@ std::string_view split_prefix(std::string_view path) noexcept {
   constexpr std::size_t tail = sizeof("-00001-of-00001.gguf") - 1;
   if (path.size() <= tail) return {};
   const std::string_view end = path.substr(path.size() - tail);
-  const bool named = end[0] == '-' && end.substr(6, 4) == "-of-" && end.substr(15) == ".gguf";
+  const auto digits = [&](std::size_t at) {
+    return std::all_of(end.begin() + static_cast<std::ptrdiff_t>(at), end.begin() + static_cast<std::ptrdiff_t>(at + 5),
+                       [](char c) { return c >= '0' && c <= '9'; });
+  };
+  const bool named =
+      end[0] == '-' && digits(1) && end.substr(6, 4) == "-of-" && digits(10) && end.substr(15) == ".gguf";
   return named ? path.substr(0, path.size() - tail) : std::string_view{};
 }
 
@@ -96,7 +101,7 @@ Status Gguf::State::add(std::span<const std::byte> file, std::uint64_t number, s
 Status Gguf::State::index() {
   by_name.resize(tensors.size());
   for (std::size_t i = 0; i < by_name.size(); ++i) by_name[i] = static_cast<std::uint32_t>(i);
-  std::sort(by_name.begin(), by_name.end(), [&](auto a, auto b) { return tensors[a].name < tensors[b].name; });
+  heap_sort(by_name.begin(), by_name.end(), [&](auto a, auto b) { return tensors[a].name < tensors[b].name; });
   const auto same = [&](auto a, auto b) { return tensors[a].name == tensors[b].name; };
   const auto twice = std::adjacent_find(by_name.begin(), by_name.end(), same);
   if (twice != by_name.end()) return fail(Errc::bad_format, "tensor '{:.64}' is there twice", tensors[*twice].name);

@@ -102,7 +102,7 @@ Status read_entries(Cursor& in, std::uint64_t count, std::size_t size, std::pmr:
     entries.push_back(entry);
   }
   const auto begin = entries.begin() + static_cast<std::ptrdiff_t>(first);
-  std::sort(begin, entries.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  heap_sort(begin, entries.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   const auto twice =
       std::adjacent_find(begin, entries.end(), [](const auto& a, const auto& b) { return a.key == b.key; });
   if (twice != entries.end()) return fail(Errc::bad_format, "metadata key '{:.64}' is there twice", twice->key);
@@ -163,7 +163,7 @@ Status place(std::span<const std::byte> file, std::size_t data, std::span<Tensor
   }
   std::pmr::vector<std::uint32_t> order(tensors.size(), offsets.get_allocator().resource());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint32_t>(i);
-  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return tensors[a].data < tensors[b].data; });
+  heap_sort(order.begin(), order.end(), [&](auto a, auto b) { return tensors[a].data < tensors[b].data; });
   for (std::size_t i = 1; i < order.size(); ++i) {
     const TensorInfo& before = tensors[order[i - 1]];
     const TensorInfo& after = tensors[order[i]];

@@ -1,5 +1,6 @@
 // model/gguf_reader.hpp: how is one file of untrusted bytes cut into keys and tensors?
 #pragma once
+#include <algorithm>
 #include <cstring>
 #include <memory_resource>
 #include <span>
@@ -25,6 +26,13 @@ Result<GgufPart> read_part(std::span<const std::byte> file, std::pmr::vector<Ggu
 
 /// Bytes of a value of fixed size; 0 for strings, arrays and what is no type.
 std::size_t value_bytes(ValueType type) noexcept;
+
+/// Sorts within the range even where the order contradicts itself, as names in a file that is being rewritten may.
+template <class Iterator, class Less>
+void heap_sort(Iterator first, Iterator last, Less less) {
+  std::make_heap(first, last, less);
+  std::sort_heap(first, last, less);
+}
 
 template <class T>
 T read_le(const std::byte* p) noexcept {

@@ -234,3 +234,56 @@ TEST_CASE("a host that was told to stop by its own callback gets what there is")
   CHECK(count == 5);
   CHECK(session.size() == 8);
 }
+
+TEST_CASE("what a session gave out may be handed back to it") {
+  TinyEngine tiny;
+  Session session = tiny.open();
+  const std::uint64_t free = tiny.engine.memory().kv_tokens_free;
+  test::say(session, "the other", answer_of(5));
+  CHECK(tiny.engine.memory().kv_tokens_free < free);
+  const std::vector<std::int32_t> before(session.history().begin(), session.history().end());
+  REQUIRE(session.submit_tokens(session.history(), answer_of(2)));
+  while (session.state() == SessionState::running) REQUIRE(tiny.engine.step(1s));
+  REQUIRE(session.size() == 2 * before.size() + 2);
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    CHECK(session.history()[i] == before[i]);
+    CHECK(session.history()[before.size() + i] == before[i]);
+  }
+  // The last token's text, with a stop text long enough for the buffers behind it to move.
+  const std::string stop(4000, 'x');
+  const std::string_view stops[] = {stop};
+  GenerateOptions options = answer_of(2);
+  options.stop = stops;
+  CHECK(session.submit(session.tokens().back().text, options).ok());
+  REQUIRE(session.reset());
+  CHECK(tiny.engine.memory().kv_tokens_free == free);
+
+  test::TinyShape shape;
+  shape.chat_template = test::chatml;
+  TinyEngine talker(test::small_options(), test::tiny_model(shape));
+  Session chat = talker.open();
+  test::say(chat, "hello", answer_of(4));
+  CHECK(chat.submit(chat.tokens().back().text, options).ok());
+}
+
+TEST_CASE("stop texts that cannot be are refused before anything is touched") {
+  TinyEngine tiny;
+  Session session = tiny.open();
+  test::say(session, "the", answer_of(3));
+  const std::string last(session.tokens().back().text);
+  const std::string too_long(5000, 'x');
+  for (const std::string_view stop : {std::string_view(too_long), std::string_view("\xff"), std::string_view()}) {
+    GenerateOptions options = answer_of(2);
+    options.stop = std::span(&stop, 1);
+    CHECK(session.submit("more", options).error().code == Errc::invalid_argument);
+    REQUIRE(session.tokens().size() == 1);
+    CHECK(session.tokens().back().text == last);
+  }
+}
+
+TEST_CASE("an empty model in memory, and an embedding of what is no text, are errors") {
+  CHECK(Engine::load(std::span<const std::byte>()).error().code == Errc::bad_format);
+  TinyEngine tiny;
+  std::vector<float> out(tiny.engine.model().dim);
+  CHECK(tiny.engine.embed("a\xff", Pooling::mean, out).error().code == Errc::invalid_argument);
+}
