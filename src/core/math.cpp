@@ -4,26 +4,11 @@
 
 #include <kinglet/core/math.hpp>
 
+#include "core/functions.hpp"
+
 namespace kinglet::core {
 
-float exp_f32(float x) noexcept {
-  if (x < -87.33654785f) return 0.0f;
-  if (x > 88.37626f) return std::numeric_limits<float>::infinity();
-  if (x != x) return x;
-  constexpr float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  const float t = std::fma(x, 1.44269504088896341f, magic);
-  const float n = t - magic;
-  float r = std::fma(n, -0.693359375f, x);
-  r = std::fma(n, 2.12194440e-4f, r);
-  float p = 1.9875691500e-4f;
-  p = std::fma(p, r, 1.3981999507e-3f);
-  p = std::fma(p, r, 8.3334519073e-3f);
-  p = std::fma(p, r, 4.1665795894e-2f);
-  p = std::fma(p, r, 1.6666665459e-1f);
-  p = std::fma(p, r, 5.0000001201e-1f);
-  const float y = std::fma(p, r * r, r) + 1.0f;
-  return y * std::bit_cast<float>((std::bit_cast<std::uint32_t>(t) << 23) + (127u << 23));
-}
+float exp_f32(float x) noexcept { return exp_of(x); }
 
 // Cephes logf (S. Moshier): x = m * 2^e with m in [sqrt(1/2), sqrt(2)), a polynomial of degree 8 in m - 1.
 float log_f32(float x) noexcept {
@@ -60,21 +45,9 @@ float log_f32(float x) noexcept {
 }
 
 SinCos sincos_turns(std::uint64_t turns) noexcept {
-  const std::uint64_t quarter = (turns + (std::uint64_t{1} << 61)) >> 62;
-  const auto rest = static_cast<std::int64_t>(turns - (quarter << 62));
-  const float a = (static_cast<float>(static_cast<std::int32_t>(rest >> 32)) * 0x1p-32f) * 6.28318530717958648f;
-  const float z = a * a;
-  const float s = std::fma(
-      a * z, std::fma(z, std::fma(z, -1.9515295891e-4f, 8.3321608736e-3f), -1.6666654611e-1f), a);
-  const float c = std::fma(
-      z * z, std::fma(z, std::fma(z, 2.443315711809948e-5f, -1.388731625493765e-3f), 4.166664568298827e-2f),
-      std::fma(z, -0.5f, 1.0f));
-  switch (quarter & 3) {
-    case 0: return {s, c};
-    case 1: return {c, -s};
-    case 2: return {-s, -c};
-    default: return {-c, s};
-  }
+  SinCos out;
+  sincos_of(turns, out.sin, out.cos);
+  return out;
 }
 
 float lane_sum(const float* v, std::size_t n) noexcept {

@@ -30,9 +30,9 @@ struct Group {
   float dmin;
 };
 
-constexpr bool is_float(Format f) noexcept { return f == Format::f32 || f == Format::f16 || f == Format::bf16; }
+KINGLET_HD constexpr bool is_float(Format f) noexcept { return f == Format::f32 || f == Format::f16 || f == Format::bf16; }
 
-constexpr bool has_min(Format f) noexcept {
+KINGLET_HD constexpr bool has_min(Format f) noexcept {
   return f == Format::q4_1 || f == Format::q5_1 || f == Format::q2_k || f == Format::q4_k || f == Format::q5_k;
 }
 
@@ -48,7 +48,7 @@ inline float half_at(const std::uint8_t* p) noexcept {
 }
 
 /// 2^(e - 128), half of what the E8M0 code means: the values of its table are doubled.
-inline float e8m0_half(std::uint32_t e) noexcept { return core::bits_float(e < 2 ? 0x00200000u << e : (e - 1) << 23); }
+KINGLET_HD inline float e8m0_half(std::uint32_t e) noexcept { return core::bits_float(e < 2 ? 0x00200000u << e : (e - 1) << 23); }
 
 inline std::int8_t narrow(int x) noexcept { return static_cast<std::int8_t>(x); }
 

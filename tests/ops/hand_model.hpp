@@ -179,6 +179,9 @@ class Placed {
         if (!placed) error = placed.error();
         w = *placed;
       }
+      place(op.norm, shape.dim);
+      for (std::size_t i = 0; i < 2; ++i) place(op.head_norm[i], shape.head_dim);
+      for (std::size_t i = 0; i < 3; ++i) place(op.bias[i], op.weight[i].rows);
     }
     expected_bytes += info.bytes(shape);
   }
@@ -247,6 +250,13 @@ class Placed {
   std::size_t expected_bytes = 0;
 
  private:
+  void place(const float*& vector, std::size_t n) {
+    if (vector == nullptr) return;
+    auto placed = backend_->place(vector, n);
+    if (!placed) error = placed.error();
+    vector = *placed;
+  }
+
   const ops::BackendInfo& info_;
   core::Memory memory_;
   std::vector<ops::Op> ops_;

@@ -32,6 +32,7 @@ awk '
       if (public) { print FILENAME ":" FNR ": a public header names others as <kinglet/...>, not \"" name "\""; bad = 1 }
       if (name !~ /\//) name = from "/" name     # beside the including file
     }
+    sub(/^cuda\//, "ops/", name)  # one more set of operations
     if (own) {
       to = folder(name)
       if (!(to in rank)) { print FILENAME ":" FNR ": includes " name ", in no folder of the order"; bad = 1 }

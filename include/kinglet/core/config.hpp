@@ -3,6 +3,7 @@
 // All macros of the library are listed here.
 //   KINGLET_API      marks what a shared build exports; empty in a static build
 //   KINGLET_HD       a function usable from host and from device code
+//   KINGLET_DEVICE   a function for device code; plain C++ for any other compiler, which the tests' emulator uses
 //   KINGLET_SHARED   (set by the build) the library is a shared object
 #pragma once
 
@@ -14,8 +15,10 @@
 
 #if defined(__CUDACC__)
 #define KINGLET_HD __host__ __device__
+#define KINGLET_DEVICE __device__ __forceinline__
 #else
 #define KINGLET_HD
+#define KINGLET_DEVICE inline
 #endif
 
 namespace kinglet {

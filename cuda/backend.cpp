@@ -1,0 +1,300 @@
+#include "backend.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "core/fail.hpp"
+#include "ops/batch_fault.hpp"
+
+namespace kinglet::cuda {
+namespace {
+
+constexpr std::size_t alignment = 64;
+
+std::size_t object_bytes(const DriverMaker& maker) noexcept {
+  return (sizeof(CudaBackend) + alignment - 1) / alignment * alignment + maker.bytes;
+}
+
+}  // namespace
+
+std::size_t CudaBackend::bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept {
+  const DeviceLayout l = device_layout(shape);
+  std::size_t total = 0;
+  if (!l.ok || __builtin_add_overflow(l.device_bytes, l.pinned_bytes, &total) ||
+      __builtin_add_overflow(total, object_bytes(maker), &total)) {
+    return 0;
+  }
+  return total;
+}
+
+std::size_t CudaBackend::placed_bytes(const ops::WeightView& weight) noexcept {
+  return sizeof(Placed) + weight.row_bytes * weight.rows;
+}
+
+Result<ops::Backend*> CudaBackend::create(const DriverMaker& maker, const ops::ContextShape& shape,
+                                          core::Memory& memory, int device) noexcept {
+  const DeviceLayout layout = device_layout(shape);
+  if (!layout.ok) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
+  if (shape.gate > 0.0f) {
+    return Error{Errc::unsupported, "the cuda backend has no gate yet; run with gate = 0 or on a CPU"};
+  }
+  return core::guarded([&]() -> Result<ops::Backend*> {
+    const std::size_t object = object_bytes(maker);
+    if (!memory.reserve(layout.device_bytes + layout.pinned_bytes)) return core::out_of_memory();
+    void* block = nullptr;
+    try {
+      block = memory.allocate(object, alignment);
+    } catch (...) {
+      memory.release(layout.device_bytes + layout.pinned_bytes);
+      throw;
+    }
+    auto* self = new (block) CudaBackend(shape, layout, memory, device);
+    self->total_ = object;
+    const Status opened = self->open(maker, static_cast<std::byte*>(block) + object - maker.bytes);
+    if (opened) return self;
+    destroy(self, memory);
+    return opened.error();
+  });
+}
+
+void CudaBackend::destroy(ops::Backend* backend, core::Memory& memory) noexcept {
+  auto* self = static_cast<CudaBackend*>(backend);
+  self->close();
+  const std::size_t object = self->total_;
+  memory.release(self->layout_.device_bytes + self->layout_.pinned_bytes);
+  self->~CudaBackend();
+  memory.deallocate(static_cast<void*>(self), object, alignment);
+}
+
+Status CudaBackend::check(int code, const char* call) const noexcept {
+  if (code == 0) return {};
+  const char* text = driver_ != nullptr ? driver_->text(code) : "";
+  return core::fail(code == error_out_of_memory ? Errc::out_of_memory : Errc::backend, "CUDA: {}: {} (code {}, device {})",
+                    call, text, code, device_index_);
+}
+
+Status CudaBackend::open(const DriverMaker& maker, void* place) noexcept {
+  driver_ = maker.make(place);
+  int count = 0;
+  if (const Status s = check(driver_->device_count(count), "cudaGetDeviceCount"); !s) return s;
+  if (device_index_ < 0 || device_index_ >= count) {
+    return core::fail(Errc::backend, "there is no CUDA device {}; this machine has {}", device_index_, count);
+  }
+  DeviceInfo info;
+  if (const Status s = check(driver_->open(device_index_, info), "opening the device"); !s) return s;
+  if (info.compute < chips[0].compute) {
+    return core::fail(Errc::backend, "CUDA device {} ({}) has compute capability {}.{}; the kernels need 7.5",
+                      device_index_, info.name, info.compute / 10, info.compute % 10);
+  }
+  const Entered entered(*driver_);
+  if (const Status s = check(entered.code, "making the device current"); !s) return s;
+  if (const Status s = check(driver_->allocate(device_, layout_.device_bytes), "cudaMalloc"); !s) return s;
+  if (const Status s = check(driver_->allocate_pinned(pinned_, layout_.pinned_bytes), "cudaHostAlloc"); !s) return s;
+  return upload(view<std::byte>(layout_.rotary, 0).data, shape_.rotary_steps.data(),
+                shape_.rotary_steps.size() * sizeof(std::uint64_t));
+}
+
+void CudaBackend::close() noexcept {
+  if (driver_ == nullptr) return;
+  {
+    const Entered entered(*driver_);
+    (void)driver_->set(step_mark);
+    (void)driver_->wait(step_mark);  // nothing may still read what is freed here
+    for (Placed* p = placed_; p != nullptr;) {
+      Placed* next = p->next;
+      driver_->release(p->data);
+      memory_.release(p->bytes);
+      static_cast<std::pmr::memory_resource&>(memory_).deallocate(p, sizeof(Placed), alignof(Placed));
+      p = next;
+    }
+    if (device_ != nullptr) driver_->release(device_);
+    if (pinned_ != nullptr) driver_->release_pinned(pinned_);
+  }
+  driver_->close();
+  driver_->~Driver();
+  driver_ = nullptr;
+}
+
+Status CudaBackend::upload(void* to, const void* from, std::size_t bytes) noexcept {
+  const auto* source = static_cast<const std::byte*>(from);
+  auto* target = static_cast<std::byte*>(to);
+  while (bytes > 0) {
+    const std::size_t part = std::min(bytes, staging_bytes);
+    const std::size_t turn = next_staging_;
+    if (staging_set_[turn]) {
+      if (const Status s = check(driver_->wait(turn), "cudaEventSynchronize"); !s) return s;
+    }
+    std::byte* const staging = pinned<std::byte>(layout_.staging + turn * staging_bytes);
+    std::memcpy(staging, source, part);
+    if (const Status s = check(driver_->upload(target, staging, part), "cudaMemcpyAsync to the device"); !s) return s;
+    if (const Status s = check(driver_->set(turn), "cudaEventRecord"); !s) return s;
+    staging_set_[turn] = true;
+    next_staging_ = 1 - turn;
+    source += part;
+    target += part;
+    bytes -= part;
+  }
+  return {};
+}
+
+Result<ops::WeightView> CudaBackend::place(const ops::WeightView& weight, ops::WeightUse) noexcept {
+  return core::guarded([&]() -> Result<ops::WeightView> {
+    const Entered entered(*driver_);
+    if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
+    const std::size_t bytes = weight.row_bytes * weight.rows;
+    void* const block = static_cast<std::pmr::memory_resource&>(memory_).allocate(sizeof(Placed), alignof(Placed));
+    auto* placed = new (block) Placed{nullptr, nullptr, bytes};
+    const auto drop = [&](const Error& error) -> Result<ops::WeightView> {
+      static_cast<std::pmr::memory_resource&>(memory_).deallocate(placed, sizeof(Placed), alignof(Placed));
+      return error;
+    };
+    if (!memory_.reserve(bytes)) return drop(core::out_of_memory());
+    if (const Status s = check(driver_->allocate(placed->data, bytes), "cudaMalloc for a matrix"); !s) {
+      memory_.release(bytes);
+      return drop(s.error());
+    }
+    placed->next = placed_;
+    placed_ = placed;  // from here on close() frees it
+    if (const Status s = upload(placed->data, weight.data, bytes); !s) return s.error();
+    ops::WeightView out = weight;
+    out.data = static_cast<const std::byte*>(placed->data);
+    out.layout = ops::WeightLayout::packed;
+    return out;
+  });
+}
+
+Result<const float*> CudaBackend::place(const float* vector, std::size_t n) noexcept {
+  if (n > layout_.vector_floats - vectors_used_) {
+    return core::fail(Errc::internal, "a vector of {} numbers does not fit the room planned for vectors", n);
+  }
+  const Entered entered(*driver_);
+  if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
+  float* const to = view<float>(layout_.vectors, 0).data + vectors_used_;
+  if (const Status s = upload(to, vector, n * sizeof(float)); !s) return s.error();
+  vectors_used_ += n;
+  return static_cast<const float*>(to);
+}
+
+Status CudaBackend::begin(const ops::Batch& batch) noexcept {
+  if (batch.rows.size() > shape_.max_rows || batch.sequences.size() > shape_.max_sequences ||
+      batch.logits.size() > shape_.max_logits || batch.hidden.size() > shape_.max_rows) {
+    return core::fail(Errc::invalid_argument, "a step of {} rows does not fit the backend", batch.rows.size());
+  }
+  if (const char* fault = ops::find_fault(batch, shape_); fault != nullptr) {
+    return core::fail(Errc::internal, "a step's batch has {}", fault);
+  }
+  const Entered entered(*driver_);
+  if (const Status s = check(entered.code, "making the device current"); !s) return s;
+  // The step before has read the pinned mirror, and its errors come out here at the latest.
+  if (step_set_) {
+    if (const Status s = check(driver_->wait(step_mark), "a step's kernels"); !s) return s;
+  }
+  batch_ = batch;
+  fetched_ = finished_ = false;
+  finish_status_ = {};
+  return upload_step(batch);
+}
+
+Status CudaBackend::upload_step(const ops::Batch& batch) noexcept {
+  auto* const start = pinned<std::uint32_t>(layout_.host_step);
+  const auto* const device = view<const std::uint32_t>(layout_.step, 0).data;
+  std::size_t used = 0;
+  const auto list = [&](std::size_t n, auto value) {
+    const View<const std::uint32_t> v{device + used, n};
+    for (std::size_t i = 0; i < n; ++i) start[used + i] = value(i);
+    used += n;
+    return v;
+  };
+  const std::size_t n = batch.rows.size();
+  const auto token = list(n, [&](std::size_t i) { return static_cast<std::uint32_t>(batch.rows[i].token); });
+  token_ = {reinterpret_cast<const std::int32_t*>(token.data), n};
+  position_ = list(n, [&](std::size_t i) { return batch.rows[i].position; });
+  sequence_ = list(n, [&](std::size_t i) { return batch.rows[i].sequence; });
+  logits_of_ = list(batch.logits.size(), [&](std::size_t i) { return batch.logits[i]; });
+  hidden_of_ = list(batch.hidden.size(), [&](std::size_t i) { return batch.hidden[i]; });
+  std::uint32_t pages = 0;
+  last_position_ = 0;
+  const auto pages_of = [](const ops::Sequence& s) {
+    return (s.first_position + s.rows + ops::page_tokens - 1) / ops::page_tokens;
+  };
+  first_page_ = list(batch.sequences.size(), [&](std::size_t i) {
+    const std::uint32_t first = pages;
+    pages += pages_of(batch.sequences[i]);
+    last_position_ = std::max(last_position_, batch.sequences[i].first_position + batch.sequences[i].rows - 1);
+    return first;
+  });
+  if (sizeof(std::uint32_t) * (used + std::size_t{pages}) > layout_.step_bytes) {
+    return core::fail(Errc::internal, "the step's sequences have {} pages, more than the pool", pages);
+  }
+  pages_ = {device + used, pages};
+  for (const ops::Sequence& s : batch.sequences) {
+    (void)list(pages_of(s), [&](std::size_t i) { return s.pages[i]; });
+  }
+  if (n == 0) return {};
+  const std::size_t bytes = used * sizeof(std::uint32_t);
+  auto* const to = const_cast<std::uint32_t*>(device);
+  if (const Status s = check(driver_->upload(to, start, bytes), "cudaMemcpyAsync to the device"); !s) return s;
+  if (const Status s = check(driver_->fill(view<std::byte>(layout_.bad, 0).data, 0xff, n * 4), "cudaMemsetAsync"); !s) {
+    return s;
+  }
+  step_set_ = true;
+  return check(driver_->set(step_mark), "cudaEventRecord");
+}
+
+Status CudaBackend::fetch() noexcept {
+  if (fetched_) return {};
+  fetched_ = true;
+  const std::size_t f = sizeof(float);
+  const auto get = [&](std::size_t to, std::size_t from, std::size_t bytes) {
+    if (bytes == 0) return Status();
+    return check(driver_->download(pinned<std::byte>(to), view<std::byte>(from, 0).data, bytes),
+                 "cudaMemcpyAsync from the device");
+  };
+  if (const Status s = get(layout_.host_logits, layout_.logits, batch_.logits.size() * shape_.vocab * f); !s) return s;
+  if (const Status s = get(layout_.host_hidden, layout_.hidden, batch_.hidden.size() * shape_.dim * f); !s) return s;
+  if (const Status s = get(layout_.host_bad, layout_.bad, batch_.rows.size() * sizeof(std::uint32_t)); !s) return s;
+  step_set_ = true;
+  return check(driver_->set(step_mark), "cudaEventRecord");
+}
+
+Status CudaBackend::finish() noexcept {
+  if (finished_) return finish_status_;
+  const Entered entered(*driver_);
+  finish_status_ = check(entered.code, "making the device current");
+  if (finish_status_) finish_status_ = fetch();
+  if (finish_status_) finish_status_ = check(driver_->wait(step_mark), "a step's kernels");
+  finished_ = true;
+  return finish_status_;
+}
+
+Result<std::span<const float>> CudaBackend::logits(std::uint32_t i) noexcept {
+  if (i >= batch_.logits.size()) return core::fail(Errc::invalid_argument, "the step has no logits row {}", i);
+  if (const Status s = finish(); !s) return s.error();
+  return std::span<const float>(pinned<float>(layout_.host_logits) + std::size_t{i} * shape_.vocab, shape_.vocab);
+}
+
+Result<std::span<const float>> CudaBackend::hidden(std::uint32_t i) noexcept {
+  if (i >= batch_.hidden.size()) return core::fail(Errc::invalid_argument, "the step has no hidden row {}", i);
+  if (const Status s = finish(); !s) return s.error();
+  return std::span<const float>(pinned<float>(layout_.host_hidden) + std::size_t{i} * shape_.dim, shape_.dim);
+}
+
+std::int32_t CudaBackend::bad_layer(std::uint32_t row) noexcept {
+  if (row >= rows()) return -1;
+  if (!finish()) return 0;  // nothing of a failed step is to be trusted
+  return static_cast<std::int32_t>(pinned<std::uint32_t>(layout_.host_bad)[row]);
+}
+
+Status CudaBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t) noexcept {
+  if (from >= shape_.pages || to >= shape_.pages) {
+    return core::fail(Errc::internal, "there is no page {} or {}", from, to);
+  }
+  const Entered entered(*driver_);
+  if (const Status s = check(entered.code, "making the device current"); !s) return s;
+  std::byte* const pool = view<std::byte>(layout_.pool, 0).data;
+  const std::size_t bytes = shape_.page_bytes();
+  return check(driver_->copy(pool + to * bytes, pool + from * bytes, bytes), "cudaMemcpyAsync on the device");
+}
+
+}  // namespace kinglet::cuda

@@ -1,0 +1,127 @@
+// cuda/backend.hpp: how does a GPU serve the kernel table?
+//
+// One block of device memory holds the buffers, the vectors and the KV pool; matrices are chained beside it. An op has
+// one phase of one tile: run() enqueues its kernels on the backend's stream and returns; logits(), hidden() and
+// bad_layer() wait for it. The bits are those of the CPU (docs/numbers.md): the kernels keep its order of operations.
+#pragma once
+#include <memory_resource>
+
+#include <kinglet/core/memory.hpp>
+#include <kinglet/ops/backend.hpp>
+
+#include "args.hpp"
+#include "driver.hpp"
+#include "layout.hpp"
+
+namespace kinglet::cuda {
+
+class CudaBackend final : public ops::Backend {
+ public:
+  /// Bytes that create() takes, on the device and in the host's memory. 0 where the sizes overflow.
+  static std::size_t bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept;
+  static std::size_t placed_bytes(const ops::WeightView& weight) noexcept;
+  /// unsupported: a setting that this backend lacks; out_of_memory; backend: a call of CUDA (the message names it).
+  static Result<ops::Backend*> create(const DriverMaker& maker, const ops::ContextShape& shape, core::Memory& memory,
+                                      int device = 0) noexcept;
+  static void destroy(ops::Backend* backend, core::Memory& memory) noexcept;
+
+  const char* name() const noexcept override { return "cuda"; }
+  Result<ops::WeightView> place(const ops::WeightView& weight, ops::WeightUse use) noexcept override;
+  Result<const float*> place(const float* vector, std::size_t n) noexcept override;
+  Status begin(const ops::Batch& batch) noexcept override;
+  std::uint32_t phases(const ops::Op&) const noexcept override { return 1; }
+  ops::Work work(const ops::Op& op, std::uint32_t phase) const noexcept override;
+  Status run(const ops::Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last) noexcept override;
+  Result<std::span<const float>> logits(std::uint32_t i) noexcept override;
+  Result<std::span<const float>> hidden(std::uint32_t i) noexcept override;
+  std::int32_t bad_layer(std::uint32_t row) noexcept override;
+  Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
+
+ private:
+  /// Stands in the host's memory for each placed matrix.
+  struct Placed {
+    Placed* next;
+    void* data;
+    std::size_t bytes;
+  };
+  /// Makes the device current while it lives.
+  struct Entered {
+    explicit Entered(Driver& d) noexcept : driver(d), code(d.enter()) {}
+    ~Entered() {
+      if (code == 0) driver.leave();
+    }
+    Entered(const Entered&) = delete;
+    Entered& operator=(const Entered&) = delete;
+    Driver& driver;
+    const int code;
+  };
+  /// Marks: two for staging, one for the step.
+  static constexpr std::size_t step_mark = 2;
+
+  CudaBackend(const ops::ContextShape& shape, const DeviceLayout& layout, core::Memory& memory, int device) noexcept
+      : shape_(shape), layout_(layout), memory_(memory), device_index_(device) {}
+  ~CudaBackend() override = default;
+
+  Status open(const DriverMaker& maker, void* place) noexcept;
+  void close() noexcept;
+  /// ok for 0; else an error with the call, CUDA's text and code, and the device.
+  Status check(int code, const char* call) const noexcept;
+  /// To the device through the pinned buffers; the source may go when it returns.
+  Status upload(void* to, const void* from, std::size_t bytes) noexcept;
+  Status upload_step(const ops::Batch& batch) noexcept;
+  /// Fetches what the step made and waits for it, once.
+  Status finish() noexcept;
+  Status fetch() noexcept;
+
+  // run.cpp
+  Status embed(const ops::Op& op) noexcept;
+  Status prepare(const ops::Op& op) noexcept;
+  Status prepare_row(const ops::Op& op, KernelKind kind, View<const std::uint32_t> which, View<float> values,
+                     std::uint32_t n) noexcept;
+  Status product(const ops::Op& op, std::size_t m, View<float> out, std::uint32_t stride, std::uint32_t first,
+                 Epilogue epilogue) noexcept;
+  Status rotate(const ops::Op& op) noexcept;
+  Status attention(const ops::Op& op) noexcept;
+  Status output(const ops::Op& op) noexcept;
+  template <class Args>
+  Status launch(KernelKind kind, quant::Format format, const Launch& shape, const Args& args) noexcept;
+
+  template <class T>
+  View<T> view(std::size_t offset, std::size_t count) const noexcept {
+    return {reinterpret_cast<T*>(static_cast<std::byte*>(device_) + offset), count};
+  }
+  template <class T>
+  T* pinned(std::size_t offset) const noexcept {
+    return reinterpret_cast<T*>(static_cast<std::byte*>(pinned_) + offset);
+  }
+  std::uint32_t rows() const noexcept { return static_cast<std::uint32_t>(batch_.rows.size()); }
+  View<float> x() const noexcept { return view<float>(layout_.x, std::size_t{rows()} * shape_.dim); }
+  Places places() const noexcept { return {position_, sequence_, first_page_, pages_}; }
+  /// Columns of the rows that the op's products read.
+  std::uint32_t columns(const ops::Op& op) const noexcept;
+  std::uint32_t products_rows(const ops::Op& op) const noexcept;
+  View<float> input(const ops::Op& op) const noexcept;
+
+  ops::ContextShape shape_;
+  DeviceLayout layout_;
+  core::Memory& memory_;
+  int device_index_;
+  Driver* driver_ = nullptr;
+  void* device_ = nullptr;
+  void* pinned_ = nullptr;
+  std::size_t total_ = 0;      // what create() took of memory_
+  std::size_t vectors_used_ = 0;
+  std::size_t next_staging_ = 0;
+  bool staging_set_[2] = {};
+  Placed* placed_ = nullptr;
+
+  ops::Batch batch_;
+  bool step_set_ = false;  // the step's mark is set
+  bool fetched_ = false, finished_ = false;
+  Status finish_status_;
+  std::uint32_t last_position_ = 0;
+  View<const std::uint32_t> position_, sequence_, logits_of_, hidden_of_, first_page_, pages_;
+  View<const std::int32_t> token_;
+};
+
+}  // namespace kinglet::cuda

@@ -1,0 +1,128 @@
+// cuda/device.cuh: in which words does a kernel speak of its threads and their memory?
+//
+// A kernel is a struct with `Args`, a plain struct of sizes and Views, and `run(const Thread& t, const Args& a)`, a
+// template over the thread. On a device the thread is the one below, and all of it compiles to single instructions; in
+// the tests it is the emulator's, which watches every access. Blocks have one dimension, and a multiple of 32 threads.
+//
+//   t.thread(), t.threads()            index in the block, threads of the block
+//   t.block(0 to 2)                    index of the block
+//   t.sync(), t.sync_warp()            barriers with the order of memory that CUDA gives them
+//   t.global(view)                     an array in global memory: a[i], a + n
+//   t.shared<T>(offset, count)         an array in the block's shared memory, offset in bytes
+//   t.shuffle(v, lane), t.shuffle_xor(v, mask), t.ballot(predicate)     for all 32 lanes
+//   t.dp4a(a, b, c)                    c + the dot product of four signed bytes
+//   t.mma(c, a, b)                     c[16][8] += a[16][32] * b[32][8] of signed bytes, by a warp; see mma() below
+//   t.atomic_add(array, i, v), t.atomic_min(array, i, v)                in global or shared memory
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include <kinglet/core/config.hpp>
+
+#include "view.hpp"
+
+namespace kinglet::cuda {
+
+inline constexpr unsigned warp_threads = 32;
+
+#if defined(__CUDACC__)
+
+class DeviceThread {
+ public:
+  __device__ __forceinline__ unsigned thread() const { return threadIdx.x; }
+  __device__ __forceinline__ unsigned threads() const { return blockDim.x; }
+  __device__ __forceinline__ unsigned block(int axis) const {
+    return axis == 0 ? blockIdx.x : axis == 1 ? blockIdx.y : blockIdx.z;
+  }
+  __device__ __forceinline__ void sync() const { __syncthreads(); }
+  __device__ __forceinline__ void sync_warp() const { __syncwarp(); }
+
+  template <class T>
+  __device__ __forceinline__ T* global(const View<T>& view) const {
+    return view.data;
+  }
+  template <class T>
+  __device__ __forceinline__ T* shared(std::size_t offset, std::size_t) const {
+    extern __shared__ __align__(16) unsigned char block_memory[];
+    return reinterpret_cast<T*>(block_memory + offset);
+  }
+
+  template <class T>
+  __device__ __forceinline__ T shuffle(T v, unsigned lane) const {
+    return __shfl_sync(0xffffffffu, v, static_cast<int>(lane));
+  }
+  template <class T>
+  __device__ __forceinline__ T shuffle_xor(T v, unsigned mask) const {
+    return __shfl_xor_sync(0xffffffffu, v, static_cast<int>(mask));
+  }
+  __device__ __forceinline__ std::uint32_t ballot(bool predicate) const {
+    return __ballot_sync(0xffffffffu, predicate ? 1 : 0);
+  }
+
+  __device__ __forceinline__ std::int32_t dp4a(std::uint32_t a, std::uint32_t b, std::int32_t c) const {
+    return __dp4a(static_cast<int>(a), static_cast<int>(b), c);
+  }
+
+  /// With g = lane / 4 and t = lane % 4: a[0] holds row g, columns 4t to 4t + 3; a[1] row g + 8; a[2] and a[3] the same
+  /// rows, columns 16 later. b[0] holds column g, rows 4t to 4t + 3; b[1] rows 16 later. c[0] and c[1] are row g,
+  /// columns 2t and 2t + 1; c[2] and c[3] row g + 8.
+  /// Source: PTX ISA, "Matrix Fragments for mma.m16n8k32" (and .m8n8k16, of which Turing takes four).
+  __device__ __forceinline__ void mma(std::int32_t (&c)[4], const std::uint32_t (&a)[4],
+                                      const std::uint32_t (&b)[2]) const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+    mma_8x8x16(c[0], c[1], a[0], b[0]);
+    mma_8x8x16(c[0], c[1], a[2], b[1]);
+    mma_8x8x16(c[2], c[3], a[1], b[0]);
+    mma_8x8x16(c[2], c[3], a[3], b[1]);
+#else
+    asm volatile(
+        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+  }
+
+  template <class T>
+  __device__ __forceinline__ T atomic_add(T* array, std::size_t i, T v) const {
+    return atomicAdd(array + i, v);
+  }
+  template <class T>
+  __device__ __forceinline__ T atomic_min(T* array, std::size_t i, T v) const {
+    return atomicMin(array + i, v);
+  }
+
+ private:
+  __device__ __forceinline__ static void mma_8x8x16(std::int32_t& c0, std::int32_t& c1, std::uint32_t a,
+                                                    std::uint32_t b) {
+    asm volatile("mma.sync.aligned.m8n8k16.row.col.s32.s8.s8.s32 {%0, %1}, {%2}, {%3}, {%0, %1};"
+                 : "+r"(c0), "+r"(c1)
+                 : "r"(a), "r"(b));
+  }
+};
+
+/// The form in which a kernel is launched.
+template <class Kernel>
+__global__ void __launch_bounds__(Kernel::max_threads, 1) entry(const __grid_constant__ typename Kernel::Args args) {
+  Kernel::run(DeviceThread{}, args);
+}
+
+#endif
+
+/// The largest of a warp's values, in all lanes.
+template <class Thread>
+KINGLET_DEVICE std::uint32_t warp_max(const Thread& t, std::uint32_t v) {
+  for (unsigned mask = warp_threads / 2; mask > 0; mask /= 2) {
+    const std::uint32_t other = t.shuffle_xor(v, mask);
+    v = other > v ? other : v;
+  }
+  return v;
+}
+
+/// The sum of each half-warp's values, in all its lanes.
+template <class Thread>
+KINGLET_DEVICE std::int32_t half_warp_sum(const Thread& t, std::int32_t v) {
+  for (unsigned mask = 8; mask > 0; mask /= 2) v += t.shuffle_xor(v, mask);
+  return v;
+}
+
+}  // namespace kinglet::cuda

@@ -1,0 +1,61 @@
+// cuda/driver.hpp: which calls of CUDA does the backend make?
+//
+// All of them go through this table, so that the tests' emulator can answer them, and fail any of them. A call returns
+// 0 or CUDA's code. What is enqueued runs in order on one stream of the lowest priority that waits for no other.
+#pragma once
+#include <cstddef>
+
+#include "launch.hpp"
+#include "names.hpp"
+
+namespace kinglet::cuda {
+
+inline constexpr int error_out_of_memory = 2;  ///< cudaErrorMemoryAllocation
+
+struct DeviceInfo {
+  char name[128] = {};
+  std::uint32_t compute = 0;  ///< 10 * major + minor
+};
+
+class Driver {
+ public:
+  virtual ~Driver() = default;
+
+  virtual const char* text(int code) noexcept = 0;
+  virtual int device_count(int& count) noexcept = 0;
+  /// Makes the stream and the marks on a device; what follows happens there.
+  virtual int open(int device, DeviceInfo& info) noexcept = 0;
+  /// Frees the stream and the marks, after what was enqueued. May be called without open().
+  virtual void close() noexcept = 0;
+  /// Around every use of the table after open(): the device becomes current, and then what was current before.
+  virtual int enter() noexcept = 0;
+  virtual void leave() noexcept = 0;
+
+  virtual int memory(std::size_t& free, std::size_t& total) noexcept = 0;
+  virtual int allocate(void*& memory, std::size_t bytes) noexcept = 0;
+  virtual void release(void* memory) noexcept = 0;
+  /// Pinned memory of the host.
+  virtual int allocate_pinned(void*& memory, std::size_t bytes) noexcept = 0;
+  virtual void release_pinned(void* memory) noexcept = 0;
+
+  // Enqueued; the host's memory is pinned and stays as it is until a mark after the call is reached.
+  virtual int upload(void* device, const void* host, std::size_t bytes) noexcept = 0;
+  virtual int download(void* host, const void* device, std::size_t bytes) noexcept = 0;
+  virtual int copy(void* to, const void* from, std::size_t bytes) noexcept = 0;
+  virtual int fill(void* device, int byte, std::size_t bytes) noexcept = 0;
+  /// @param args  the kernel's parameters, copied before the call returns
+  virtual int launch(KernelName name, const Launch& launch, const void* args) noexcept = 0;
+
+  /// Marks, by number: set after all that is enqueued; then waited for.
+  static constexpr std::size_t marks = 4;
+  virtual int set(std::size_t mark) noexcept = 0;
+  virtual int wait(std::size_t mark) noexcept = 0;
+};
+
+/// How a backend gets a driver of its own, in its own memory.
+struct DriverMaker {
+  std::size_t bytes = 0;  ///< of the driver; aligned to 64
+  Driver* (*make)(void* place) noexcept = nullptr;
+};
+
+}  // namespace kinglet::cuda

@@ -1,0 +1,93 @@
+#include "layout.hpp"
+
+#include <algorithm>
+#include <initializer_list>
+
+#include "launch.hpp"
+
+namespace kinglet::cuda {
+namespace {
+
+/// Hands out one block from its start, and remembers whether a size overflowed.
+class Planner {
+ public:
+  std::size_t take(std::initializer_list<std::size_t> factors) noexcept {
+    std::size_t bytes = 1;
+    for (const std::size_t factor : factors) overflow_ |= __builtin_mul_overflow(bytes, factor, &bytes);
+    const std::size_t offset = at_;
+    overflow_ |= __builtin_add_overflow(at_, bytes, &at_) || __builtin_add_overflow(at_, std::size_t{255}, &at_);
+    at_ = at_ / 256 * 256;
+    return offset;
+  }
+  std::size_t total() const noexcept { return at_; }
+  bool overflow() const noexcept { return overflow_; }
+
+ private:
+  std::size_t at_ = 0;
+  bool overflow_ = false;
+};
+
+bool makes_sense(const ops::ContextShape& s) noexcept {
+  for (const std::uint32_t size : {s.dim, s.layers, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.max_rows,
+                                   s.max_sequences, s.pages}) {
+    if (size == 0 || size > (1u << 30)) return false;
+  }
+  return s.heads % s.kv_heads == 0 && 2 * s.rotary_steps.size() <= s.head_dim && s.max_logits <= s.max_rows &&
+         s.layers <= 65535 && s.gate >= 0.0f && s.gate < 1.0f && s.max_rows <= (1u << 20) && s.heads <= 65535 / 3 &&
+         s.head_dim <= max_head_dim;
+}
+
+}  // namespace
+
+DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
+  DeviceLayout l{};
+  if (!makes_sense(s)) return l;
+  constexpr std::size_t f = sizeof(float);
+  const std::size_t rows = s.max_rows, dim = s.dim, heads = s.heads, head_dim = s.head_dim, ffn = s.ffn;
+  const std::size_t state = 2 + head_dim, pairs = s.rotary_steps.size();
+  l.wide = std::max({dim, heads * head_dim, ffn});
+  l.qkv_row = (heads + 2 * std::size_t{s.kv_heads}) * head_dim;
+  l.slots = static_cast<std::size_t>(partial_slots(s.max_rows, s.heads));
+  // norms; biases of q, k, v, output, gate, up, down; head norms
+  const std::size_t layer_floats = 4 * dim + l.qkv_row + 2 * head_dim + 2 * ffn;
+  l.vector_floats = layer_floats * s.layers + dim + s.vocab;
+
+  Planner device;
+  // rows: token, position, sequence, logits, hidden; sequences: their first page; then all pages
+  l.step_bytes = sizeof(std::uint32_t) * (5 * rows + s.max_sequences + std::size_t{s.max_sequences} * s.pages);
+  l.step = device.take({l.step_bytes});
+  l.x = device.take({rows, dim, f});
+  l.normed = device.take({rows, dim, f});
+  l.wide_rows = device.take({rows, l.wide, f});
+  l.qkv = device.take({rows, l.qkv_row, f});
+  l.cos = device.take({rows, pairs, f});
+  l.sin = device.take({rows, pairs, f});
+  const std::size_t int8_rows = s.activations == ops::Activations::int8 ? rows : 0;
+  const std::size_t fp8_rows = s.activations == ops::Activations::fp8 ? rows : 0;
+  l.q = device.take({int8_rows, l.wide});
+  l.codes = device.take({fp8_rows, l.wide, sizeof(std::int32_t)});
+  l.scales = device.take({int8_rows + fp8_rows, (l.wide + 31) / 32, f});
+  l.sums = device.take({int8_rows + fp8_rows, (l.wide + 15) / 16, sizeof(std::int32_t)});
+  l.partial = device.take({l.slots, state, f});
+  l.state = device.take({rows, heads, state, f});
+  l.logits = device.take({s.max_logits, s.vocab, f});
+  l.hidden = device.take({rows, dim, f});
+  l.bad = device.take({rows, sizeof(std::uint32_t)});
+  l.rotary = device.take({pairs, sizeof(std::uint64_t)});
+  l.vectors = device.take({l.vector_floats, f});
+  const std::size_t element = s.kv == ops::KvFormat::fp16 ? 2 : 4;
+  l.pool = device.take({s.pages, 2 * element, s.layers, s.kv_heads, head_dim, ops::page_tokens});
+  l.device_bytes = device.total();
+
+  Planner pinned;
+  l.host_step = pinned.take({l.step_bytes});
+  l.host_logits = pinned.take({s.max_logits, s.vocab, f});
+  l.host_hidden = pinned.take({rows, dim, f});
+  l.host_bad = pinned.take({rows, sizeof(std::uint32_t)});
+  l.staging = pinned.take({2, staging_bytes});
+  l.pinned_bytes = pinned.total();
+  l.ok = !device.overflow() && !pinned.overflow();
+  return l;
+}
+
+}  // namespace kinglet::cuda

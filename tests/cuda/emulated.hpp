@@ -1,0 +1,24 @@
+// tests/cuda/emulated.hpp: the cuda backend on the emulator, as an entry of the list of backends
+#pragma once
+#include "cuda/backend.hpp"
+#include "tests/emulator/driver.hpp"
+#include "tests/ops/hand_model.hpp"
+
+namespace kinglet::test {
+
+inline const ops::BackendInfo emulated_cuda{
+    "cuda",
+    "the emulator",
+    "nothing",
+    []() noexcept { return true; },
+    []() noexcept { return ops::DeviceMemory{}; },
+    [](const ops::ContextShape& shape) noexcept { return cuda::CudaBackend::bytes(emulator::emulated, shape); },
+    [](const ops::ContextShape&, const ops::WeightView& weight, ops::WeightUse) noexcept {
+      return cuda::CudaBackend::placed_bytes(weight);
+    },
+    [](const ops::ContextShape& shape, const Hooks&, core::Memory& memory) noexcept {
+      return cuda::CudaBackend::create(emulator::emulated, shape, memory);
+    },
+    cuda::CudaBackend::destroy};
+
+}  // namespace kinglet::test

@@ -1,0 +1,64 @@
+#include "cuda/launch.hpp"
+
+#include "cuda/kernels.cuh"
+#include "cuda/layout.hpp"
+#include "tests/catch.hpp"
+
+using namespace kinglet;
+using namespace kinglet::cuda;
+
+TEST_CASE("every launch fits every chip, from one row to the largest step") {
+  struct Model {
+    std::uint32_t dim, heads, kv_heads, head_dim, ffn, vocab;
+  };
+  const Model models[] = {{32, 4, 2, 8, 40, 260},
+                          {576, 9, 3, 64, 1536, 49152},
+                          {4096, 32, 8, 128, 14336, 128256},
+                          {8192, 64, 8, 128, 28672, 152064},
+                          {16384, 128, 8, max_head_dim, 53248, 262144}};
+  for (ChipLimits chip : chips) {
+    chip.shared_of_block = shared_without_opt_in;  // no kernel asks for more
+    CHECK(chip.compute >= 75);
+    for (const Model& m : models) {
+      for (const std::uint32_t rows : {1u, 7u, 8u, 9u, 63u, 64u, 65u, 4096u}) {
+        CHECK(fits(launch_rows(rows, PrepareRow<Form::int8>::shared_bytes), chip));
+        for (const std::uint32_t outputs : {m.dim, m.ffn, m.vocab, m.kv_heads * m.head_dim}) {
+          const Launch few = launch_product_few(outputs, rows, ProductOfGroups<Format::q4_k, Form::fp8>::shared_bytes);
+          const Launch many = launch_product_many(outputs, rows);
+          CHECK(fits(few, chip));
+          CHECK(fits(many, chip));
+          CHECK(std::uint64_t{few.grid[0]} * few_outputs >= outputs);
+          CHECK(std::uint64_t{few.grid[1]} * few_rows >= rows);
+          CHECK(std::uint64_t{many.grid[0]} * many_outputs >= outputs);
+          CHECK(std::uint64_t{many.grid[1]} * many_rows >= rows);
+          CHECK((few.grid[0] - 1) * few_outputs < outputs);
+        }
+        CHECK(fits(launch_rotate(rows, m.heads + 2 * m.kv_heads, RotateAndStore::shared_bytes(m.head_dim)), chip));
+        CHECK(fits(launch_merge(rows, m.heads), chip));
+        const std::uint64_t slots = partial_slots(4096, m.heads);
+        for (const std::uint32_t stretches : {1u, 2u, 65536u}) {
+          const std::uint32_t pass = stretches_of_pass(slots, rows, m.heads, stretches);
+          CHECK(pass >= 1);
+          CHECK(pass <= stretches);
+          CHECK(std::uint64_t{pass} * rows * m.heads <= slots);
+          CHECK(fits(launch_attend(rows, m.kv_heads, pass, AttendStretch::shared_bytes(m.head_dim)), chip));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("the kernels' constants are those of their launches") {
+  CHECK(launch_rows(1, 0).threads == PrepareRow<Form::fp8>::max_threads);
+  CHECK(launch_rows(1, 0).threads == EmbedRows<Format::q4_0>::max_threads);
+  CHECK(launch_product_few(1, 1, 0).threads == ProductOfGroups<Format::q4_0, Form::int8>::max_threads);
+  CHECK(launch_product_few(1, 1, 0).threads == ProductOfFloats<Format::f16>::max_threads);
+  CHECK(launch_product_many(1, 1).threads == ProductOfManyRows<Format::q4_0>::max_threads);
+  CHECK(launch_rotate(1, 1, 0).threads == RotateAndStore::max_threads);
+  CHECK(launch_attend(1, 1, 1, 0).threads == AttendStretch::max_threads);
+  CHECK(launch_merge(1, 1).threads == MergeStretches::max_threads);
+  CHECK_FALSE(fits(Launch{{1, 1, 1}, 33, 0}, chips[0]));
+  CHECK_FALSE(fits(Launch{{1, 1, 1}, 2048, 0}, chips[0]));
+  CHECK_FALSE(fits(Launch{{1, 65536, 1}, 32, 0}, chips[0]));
+  CHECK_FALSE(fits(Launch{{1, 1, 1}, 32, 100 << 10}, chips[4]));
+}

@@ -1,0 +1,159 @@
+// tests/emulator/block.hpp: how does a block of threads run on a host that has none?
+//
+// Each thread is a fiber. It runs until it waits: at a barrier for the block, at a shuffle, vote or mma for its warp.
+// The order of the fibers is the caller's choice, and no result may depend on it.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "tests/emulator/fiber.hpp"
+#include "tests/emulator/shadow.hpp"
+
+namespace kinglet::emulator {
+
+enum class Order { ascending, descending, shuffled };
+
+class Block {
+ public:
+  struct Lane {
+    Fiber fiber;
+    Witness witness;
+    enum { ready, at_block, at_warp, done } state = ready;
+  };
+  /// What a warp exchanges. Two slots in turn: no lane can be two exchanges ahead of another.
+  struct Exchange {
+    const char* what = nullptr;
+    std::uint32_t words[32][10];
+  };
+  struct Warp {
+    Exchange slot[2];
+    std::uint32_t arrived = 0;
+    std::uint32_t turn = 0;
+  };
+
+  /// Runs body(context, lane) for each of `threads` threads.
+  /// @param now  launch and block are set
+  /// @return false where the threads wait for each other for ever; it is then reported
+  bool run(std::uint32_t threads, Moment now, const char* kernel, Reports& reports, Order order, std::uint32_t seed,
+           void (*body)(void*, Block&, std::uint32_t), void* context) {
+    body_ = body;
+    context_ = context;
+    reports_ = &reports;
+    kernel_ = kernel;
+    if (lanes_.size() < threads) lanes_.resize(threads);
+    threads_ = threads;
+    warps_.assign(threads / 32, Warp{});
+    arrived_ = finished_ = 0;
+    for (std::uint32_t i = 0; i < threads; ++i) {
+      Lane& lane = lanes_[i];
+      now.thread = i;
+      lane.witness = {now, &reports, kernel};
+      lane.state = Lane::ready;
+      lane.fiber.start(&Block::enter, this);
+    }
+    arrange(order, seed);
+    while (finished_ < threads_) {
+      bool moved = false;
+      for (const std::uint32_t i : turns_) {
+        if (lanes_[i].state != Lane::ready) continue;
+        moved = true;
+        current_ = i;
+        lanes_[i].fiber.resume();
+      }
+      if (!moved && !unblock()) return false;
+    }
+    return true;
+  }
+
+  const Witness& witness(std::uint32_t i) const { return lanes_[i].witness; }
+  std::uint32_t threads() const { return threads_; }
+
+  void sync(std::uint32_t i) {
+    lanes_[i].state = Lane::at_block;
+    if (++arrived_ + finished_ == threads_ && finished_ == 0) {
+      release();
+    } else {
+      lanes_[i].fiber.yield();
+    }
+  }
+
+  /// Hands `count` words to the warp and waits for all lanes. @return everybody's words
+  const std::uint32_t (&exchange(std::uint32_t i, const char* what, const std::uint32_t* words,
+                                 std::uint32_t count))[32][10] {
+    Warp& warp = warps_[i / 32];
+    Exchange& slot = warp.slot[warp.turn % 2];
+    if (warp.arrived == 0) slot.what = what;
+    if (std::string(slot.what) != what) {
+      reports_->add(std::string(kernel_) + ": divergence: a warp is at " + slot.what + " and at " + what);
+    }
+    std::copy_n(words, count, slot.words[i % 32]);
+    lanes_[i].state = Lane::at_warp;
+    if (++warp.arrived == 32) {
+      warp.arrived = 0;
+      ++warp.turn;
+      for (std::uint32_t l = i / 32 * 32; l < i / 32 * 32 + 32; ++l) lanes_[l].state = Lane::ready;
+    } else {
+      lanes_[i].fiber.yield();
+    }
+    return slot.words;
+  }
+  void sync_warp(std::uint32_t i) {
+    exchange(i, "sync_warp", nullptr, 0);
+    ++lanes_[i].witness.now.warp_barriers;
+  }
+
+ private:
+  static void enter(void* self) {
+    auto& block = *static_cast<Block*>(self);
+    const std::uint32_t i = block.current_;
+    block.body_(block.context_, block, i);
+    block.lanes_[i].state = Lane::done;
+    ++block.finished_;
+  }
+
+  void release() {
+    arrived_ = 0;
+    for (std::uint32_t l = 0; l < threads_; ++l) {
+      if (lanes_[l].state != Lane::at_block) continue;
+      lanes_[l].state = Lane::ready;
+      ++lanes_[l].witness.now.block_barriers;
+    }
+  }
+
+  /// Nobody can move: says why. @return whether the others may go on
+  bool unblock() {
+    if (arrived_ > 0 && arrived_ + finished_ == threads_) {
+      reports_->add(std::string(kernel_) + ": missing barrier: " + std::to_string(finished_) +
+                    " threads ended while the others wait for them");
+      release();
+      return true;
+    }
+    reports_->add(std::string(kernel_) + ": deadlock: of a warp or a block some threads wait and some do not");
+    return false;
+  }
+
+  void arrange(Order order, std::uint32_t seed) {
+    turns_.resize(threads_);
+    std::iota(turns_.begin(), turns_.end(), 0u);
+    if (order == Order::descending) std::reverse(turns_.begin(), turns_.end());
+    if (order != Order::shuffled) return;
+    for (std::uint32_t i = threads_; i > 1; --i) {
+      seed = seed * 1664525u + 1013904223u;
+      std::swap(turns_[i - 1], turns_[static_cast<std::uint32_t>((std::uint64_t{seed} * i) >> 32)]);
+    }
+  }
+
+  std::vector<Lane> lanes_;
+  std::vector<Warp> warps_;
+  std::vector<std::uint32_t> turns_;
+  std::uint32_t threads_ = 0, arrived_ = 0, finished_ = 0, current_ = 0;
+  void (*body_)(void*, Block&, std::uint32_t) = nullptr;
+  void* context_ = nullptr;
+  Reports* reports_ = nullptr;
+  const char* kernel_ = "";
+};
+
+}  // namespace kinglet::emulator

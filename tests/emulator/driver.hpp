@@ -1,0 +1,180 @@
+// tests/emulator/driver.hpp: who answers the backend's calls of CUDA where there is none?
+//
+// A Machine stands for one computer with one GPU: its memory, its faults. While it lives, DriverMaker `emulated` makes
+// drivers of it.
+#pragma once
+#include <cstdlib>
+#include <map>
+#include <string>
+
+#include "cuda/driver.hpp"
+#include "cuda/kernels.cuh"
+#include "tests/emulator/device.hpp"
+
+namespace kinglet::emulator {
+
+inline constexpr int error_device_lost = 719;  ///< cudaErrorLaunchFailure, which stays
+
+struct Machine {
+  explicit Machine(std::size_t memory = std::size_t{1} << 30, bool watching = true) : device(memory, watching) {
+    current() = this;
+  }
+  ~Machine() { current() = nullptr; }
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  static Machine*& current() {
+    static Machine* machine = nullptr;
+    return machine;
+  }
+
+  /// What the next call answers.
+  int answer() {
+    ++calls;
+    if (lost || (fail_at != 0 && calls == fail_at)) {
+      lost = lost || code == error_device_lost;
+      return code;
+    }
+    return 0;
+  }
+
+  Device device;
+  int devices = 1;
+  std::uint32_t compute = 80;
+  std::size_t calls = 0;    ///< so far
+  std::size_t fail_at = 0;  ///< the call, counted from 1, that fails; 0 = none
+  int code = error_device_lost;
+  bool lost = false;
+  std::size_t pinned = 0;    ///< bytes of pinned memory in use
+  int entered = 0;           ///< enter() without leave()
+  int opened = 0;            ///< drivers open
+  std::map<std::string, std::size_t> launches;  ///< by kernel
+};
+
+class EmulatedDriver final : public cuda::Driver {
+ public:
+  const char* text(int code) noexcept override {
+    return code == cuda::error_out_of_memory ? "out of memory" : "unspecified launch failure";
+  }
+  int device_count(int& count) noexcept override {
+    count = machine_.devices;
+    return machine_.answer();
+  }
+  int open(int, cuda::DeviceInfo& info) noexcept override {
+    if (const int code = machine_.answer(); code != 0) return code;
+    std::strcpy(info.name, "emulator");
+    info.compute = machine_.compute;
+    open_ = true;
+    ++machine_.opened;
+    return 0;
+  }
+  void close() noexcept override {
+    if (open_) --machine_.opened;
+    open_ = false;
+  }
+  int enter() noexcept override {
+    const int code = machine_.answer();
+    if (code == 0) ++machine_.entered;
+    return code;
+  }
+  void leave() noexcept override { --machine_.entered; }
+
+  int memory(std::size_t& free, std::size_t& total) noexcept override {
+    free = machine_.device.free();
+    total = machine_.device.total();
+    return machine_.answer();
+  }
+  int allocate(void*& memory, std::size_t bytes) noexcept override {
+    if (const int code = machine_.answer(); code != 0) return code;
+    memory = machine_.device.allocate(bytes);
+    return memory == nullptr ? cuda::error_out_of_memory : 0;
+  }
+  void release(void* memory) noexcept override {
+    if (!machine_.device.release(memory)) machine_.device.reports.add("cudaFree of what is not allocated");
+  }
+  int allocate_pinned(void*& memory, std::size_t bytes) noexcept override {
+    if (const int code = machine_.answer(); code != 0) return code;
+    memory = std::malloc(bytes + 256);
+    if (memory == nullptr) return cuda::error_out_of_memory;
+    std::memset(memory, 0xff, bytes + 256);
+    *static_cast<std::size_t*>(memory) = bytes;
+    machine_.pinned += bytes;
+    memory = static_cast<std::byte*>(memory) + 256;
+    return 0;
+  }
+  void release_pinned(void* memory) noexcept override {
+    auto* const block = static_cast<std::byte*>(memory) - 256;
+    machine_.pinned -= *reinterpret_cast<std::size_t*>(block);
+    std::free(block);
+  }
+
+  int upload(void* device, const void* host, std::size_t bytes) noexcept override {
+    if (const int code = current(); code != 0) return code;
+    return machine_.device.write(device, host, bytes) ? 0 : 1;
+  }
+  int download(void* host, const void* device, std::size_t bytes) noexcept override {
+    if (const int code = current(); code != 0) return code;
+    return machine_.device.read(host, device, bytes) ? 0 : 1;
+  }
+  int copy(void* to, const void* from, std::size_t bytes) noexcept override {
+    if (const int code = current(); code != 0) return code;
+    return machine_.device.copy(to, from, bytes) ? 0 : 1;
+  }
+  int fill(void* device, int byte, std::size_t bytes) noexcept override {
+    if (const int code = current(); code != 0) return code;
+    const std::vector<unsigned char> bytes_of(bytes, static_cast<unsigned char>(byte));
+    return machine_.device.write(device, bytes_of.data(), bytes) ? 0 : 1;
+  }
+  int set(std::size_t) noexcept override { return current(); }
+  int wait(std::size_t) noexcept override { return current(); }
+
+  int launch(cuda::KernelName name, const cuda::Launch& shape, const void* args) noexcept override {
+    if (const int code = current(); code != 0) return code;
+    const char* const text = cuda::kernel_text(name.kind);
+    cuda::ChipLimits chip = cuda::chips[0];
+    chip.shared_of_block = cuda::shared_without_opt_in;
+    if (!cuda::fits(shape, chip)) {
+      machine_.device.reports.add(std::string(text) + ": a launch that no chip takes");
+      return 9;  // cudaErrorInvalidConfiguration
+    }
+    ++machine_.launches[text];
+    const bool found = dispatch(name, [&]<class Kernel>() {
+      machine_.device.launch<Kernel>(text, shape, *static_cast<const typename Kernel::Args*>(args));
+    });
+    return found ? 0 : 98;  // cudaErrorInvalidDeviceFunction
+  }
+
+ private:
+  int current() {
+    if (machine_.entered <= 0) machine_.device.reports.add("a call outside of enter() and leave()");
+    return machine_.answer();
+  }
+
+  template <class Visit>
+  static bool dispatch(cuda::KernelName name, Visit&& visit) {
+    using enum cuda::KernelKind;
+    switch (name.kind) {
+      case embed: return cuda::with_kernel<embed>(name.format, visit);
+      case prepare_values: return cuda::with_kernel<prepare_values>(name.format, visit);
+      case prepare_int8: return cuda::with_kernel<prepare_int8>(name.format, visit);
+      case prepare_fp8: return cuda::with_kernel<prepare_fp8>(name.format, visit);
+      case product_floats: return cuda::with_kernel<product_floats>(name.format, visit);
+      case product_int8: return cuda::with_kernel<product_int8>(name.format, visit);
+      case product_fp8: return cuda::with_kernel<product_fp8>(name.format, visit);
+      case product_many: return cuda::with_kernel<product_many>(name.format, visit);
+      case rotate: return cuda::with_kernel<rotate>(name.format, visit);
+      case attend: return cuda::with_kernel<attend>(name.format, visit);
+      case merge: return cuda::with_kernel<merge>(name.format, visit);
+    }
+    return false;
+  }
+
+  Machine& machine_ = *Machine::current();
+  bool open_ = false;
+};
+
+inline constexpr cuda::DriverMaker emulated{(sizeof(EmulatedDriver) + 63) / 64 * 64, [](void* place) noexcept {
+                                              return static_cast<cuda::Driver*>(new (place) EmulatedDriver);
+                                            }};
+
+}  // namespace kinglet::emulator
