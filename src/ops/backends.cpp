@@ -7,6 +7,9 @@
 #include "core/fail.hpp"
 #include "ops/cpu_backend.hpp"
 #include "ops/cpu_features.hpp"
+#if defined(KINGLET_CUDA_BACKEND)
+#include "cuda/info.hpp"
+#endif
 
 namespace kinglet::ops {
 namespace {
@@ -52,6 +55,9 @@ constexpr BackendInfo all[] = {
     cpu<neon_isa>("AArch64 with 128-bit vectors", "NEON", always),
 #endif
     cpu<scalar_isa>("plain C++, for any machine", "none", always),
+#if defined(KINGLET_CUDA_BACKEND)
+    cuda::backend_info,  // behind one that every machine has: it is used where it is asked for by name
+#endif
 };
 
 }  // namespace

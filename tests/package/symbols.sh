@@ -8,11 +8,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 failed=0
 complain() { echo "$1"; failed=1; }
 
-# allowed RULE OBJECT SYMBOL: is there a line "RULE OBJECT SYMBOL: reason"?
+# allowed RULE OBJECT SYMBOL: is there a line "RULE OBJECT SYMBOL: reason", with * for any symbol?
 allowed() {
   local rule object rest
   while read -r rule object rest; do
-    [[ $rule == "$1" && $2 == $object && ${rest%%: *} == "$3" ]] && return 0
+    [[ $rule == "$1" && $2 == $object && (${rest%%: *} == "$3" || ${rest%%: *} == '*') ]] && return 0
   done < <(grep -v '^#' "$here/symbols_allowed.txt")
   return 1
 }

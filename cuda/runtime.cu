@@ -1,0 +1,185 @@
+// cuda/runtime.cu: the driver's calls, on the CUDA runtime
+//
+// The runtime is linked statically and finds the GPU's driver when it is first called, so that a program with this
+// backend starts on a machine without one. The context that is current on entry is current again on return.
+#include <cuda_runtime.h>
+
+#include <cstring>
+#include <new>
+
+#include "backend.hpp"
+#include "entry.cuh"
+#include "info.hpp"
+
+namespace kinglet::cuda {
+namespace {
+
+const void* kernel_function(KernelName name) noexcept {
+  switch (name.kind) {
+    case KernelKind::product_floats: return product_floats_kernel(name.format);
+    case KernelKind::product_int8: return product_int8_kernel(name.format);
+    case KernelKind::product_fp8: return product_fp8_kernel(name.format);
+    case KernelKind::product_many: return product_many_kernel(name.format);
+    default: return rows_kernel(name);
+  }
+}
+
+// The driver's own types, spelt out: its header would ask consumers for the toolkit.
+using Context = struct CUctx_st*;
+using GetCurrent = int (*)(Context*);
+using SetCurrent = int (*)(Context);
+
+template <class Function>
+Function driver_function(const char* name) noexcept {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
+#if CUDART_VERSION >= 12050
+  const cudaError_t code = cudaGetDriverEntryPointByVersion(name, &found, 12000, cudaEnableDefault, &result);
+#else
+  const cudaError_t code = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result);
+#endif
+  if (code != cudaSuccess || result != cudaDriverEntryPointSuccess) return nullptr;
+  return reinterpret_cast<Function>(found);
+}
+
+class Runtime final : public Driver {
+ public:
+  const char* text(int code) noexcept override { return cudaGetErrorString(static_cast<cudaError_t>(code)); }
+
+  int device_count(int& count) noexcept override { return seen(cudaGetDeviceCount(&count)); }
+
+  int open(int device, DeviceInfo& info) noexcept override {
+    get_current_ = driver_function<GetCurrent>("cuCtxGetCurrent");
+    set_current_ = driver_function<SetCurrent>("cuCtxSetCurrent");
+    if (get_current_ == nullptr || set_current_ == nullptr) return cudaErrorInsufficientDriver;
+    device_ = device;
+    int major = 0, minor = 0;
+    if (const int code = seen(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device)); code != 0) {
+      return code;
+    }
+    if (const int code = seen(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device)); code != 0) {
+      return code;
+    }
+    info.compute = static_cast<std::uint32_t>(10 * major + minor);
+    std::strncpy(info.name, "CUDA device", sizeof info.name - 1);
+    if (const int code = enter(); code != 0) return code;
+    const int code = make();
+    leave();
+    return code;
+  }
+
+  void close() noexcept override {
+    if (set_current_ == nullptr || enter() != 0) return;
+    for (cudaEvent_t& event : events_) {
+      if (event != nullptr) (void)seen(cudaEventDestroy(event));
+      event = nullptr;
+    }
+    if (stream_ != nullptr) (void)seen(cudaStreamDestroy(stream_));
+    stream_ = nullptr;
+    leave();
+  }
+
+  int enter() noexcept override {
+    if (set_current_ == nullptr) return cudaErrorInsufficientDriver;
+    if (const int code = get_current_(&before_); code != 0) return code;
+    return seen(cudaSetDevice(device_));
+  }
+  void leave() noexcept override { (void)set_current_(before_); }
+
+  int memory(std::size_t& free, std::size_t& total) noexcept override { return seen(cudaMemGetInfo(&free, &total)); }
+  int allocate(void*& memory, std::size_t bytes) noexcept override { return seen(cudaMalloc(&memory, bytes)); }
+  void release(void* memory) noexcept override { (void)seen(cudaFree(memory)); }
+  int allocate_pinned(void*& memory, std::size_t bytes) noexcept override {
+    return seen(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault));
+  }
+  void release_pinned(void* memory) noexcept override { (void)seen(cudaFreeHost(memory)); }
+
+  int upload(void* device, const void* host, std::size_t bytes) noexcept override {
+    return seen(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_));
+  }
+  int download(void* host, const void* device, std::size_t bytes) noexcept override {
+    return seen(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_));
+  }
+  int copy(void* to, const void* from, std::size_t bytes) noexcept override {
+    return seen(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
+  }
+  int fill(void* device, int byte, std::size_t bytes) noexcept override {
+    return seen(cudaMemsetAsync(device, byte, bytes, stream_));
+  }
+  int launch(KernelName name, const Launch& l, const void* args) noexcept override {
+    const void* const function = kernel_function(name);
+    if (function == nullptr) return cudaErrorInvalidDeviceFunction;
+    void* parameters[1] = {const_cast<void*>(args)};
+    return seen(cudaLaunchKernel(function, dim3(l.grid[0], l.grid[1], l.grid[2]), dim3(l.threads), parameters, l.shared,
+                                 stream_));
+  }
+
+  int set(std::size_t mark) noexcept override { return seen(cudaEventRecord(events_[mark], stream_)); }
+  int wait(std::size_t mark) noexcept override { return seen(cudaEventSynchronize(events_[mark])); }
+
+ private:
+  /// The code as a number; the runtime forgets it, so that a host's next call does not find our error.
+  static int seen(cudaError_t code) noexcept {
+    if (code != cudaSuccess) (void)cudaGetLastError();
+    return static_cast<int>(code);
+  }
+
+  int make() noexcept {
+    int least = 0, greatest = 0;
+    if (const int code = seen(cudaDeviceGetStreamPriorityRange(&least, &greatest)); code != 0) return code;
+    if (const int code = seen(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least)); code != 0) {
+      return code;
+    }
+    for (cudaEvent_t& event : events_) {
+      const int code = seen(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
+      if (code != 0) return code;
+    }
+    return 0;
+  }
+
+  int device_ = 0;
+  Context before_ = nullptr;
+  GetCurrent get_current_ = nullptr;
+  SetCurrent set_current_ = nullptr;
+  cudaStream_t stream_ = nullptr;
+  cudaEvent_t events_[marks] = {};
+};
+
+const DriverMaker maker{(sizeof(Runtime) + 63) / 64 * 64,
+                        [](void* place) noexcept -> Driver* { return new (place) Runtime; }};
+
+}  // namespace
+
+bool available() noexcept {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count > 0;
+  (void)cudaGetLastError();
+  return false;
+}
+
+ops::DeviceMemory memory() noexcept {
+  Runtime driver;
+  DeviceInfo info;
+  std::size_t free = 0, total = 0;
+  if (!available() || driver.open(0, info) != 0) return {};
+  if (driver.enter() == 0) {
+    if (driver.memory(free, total) != 0) free = total = 0;
+    driver.leave();
+  }
+  driver.close();
+  return {total, free};
+}
+
+std::size_t bytes(const ops::ContextShape& shape) noexcept { return CudaBackend::bytes(maker, shape); }
+
+std::size_t placed_bytes(const ops::ContextShape&, const ops::WeightView& weight, ops::WeightUse) noexcept {
+  return CudaBackend::placed_bytes(weight);
+}
+
+Result<ops::Backend*> create(const ops::ContextShape& shape, const Hooks&, core::Memory& memory) noexcept {
+  return CudaBackend::create(maker, shape, memory);
+}
+
+void destroy(ops::Backend* backend, core::Memory& memory) noexcept { CudaBackend::destroy(backend, memory); }
+
+}  // namespace kinglet::cuda
