@@ -110,8 +110,10 @@ float int4(Method method, const Group& g, Integer* q) noexcept {
   }
   const float d = extreme(g.w, g.n) / -8;
   const float inverse = d != 0 ? 1 / d : 0;
-  for (std::size_t i = 0; i < g.n; ++i)  // two roundings, as `gguf` does
-    q[i] = static_cast<Integer>(std::clamp(static_cast<int>(g.w[i] * inverse + 8.5f), 0, 15));
+  for (std::size_t i = 0; i < g.n; ++i) {
+    const float x = g.w[i] * inverse + 8.5f;  // two roundings, as `gguf` does; in [0, 17) unless 1 / d was infinite
+    q[i] = static_cast<Integer>(x >= 0.0f && x < 17.0f ? std::min(static_cast<int>(x), 15) : 0);
+  }
   return d;
 }
 
