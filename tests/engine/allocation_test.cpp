@@ -11,15 +11,8 @@
 
 #include "tests/catch.hpp"
 #include "tests/data.hpp"
+#include "tests/sanitized.hpp"
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define KINGLET_TEST_SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define KINGLET_TEST_SANITIZED
-#endif
 #if defined(__GLIBC__) && !defined(KINGLET_TEST_SANITIZED)
 #define KINGLET_TEST_COUNTS
 #endif

@@ -5,6 +5,7 @@
 #include "tests/data.hpp"
 #include "tests/engine/counting.hpp"
 #include "tests/engine/tiny_engine.hpp"
+#include "tests/sanitized.hpp"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -18,6 +19,7 @@ using test::TinyEngine;
 
 std::atomic<std::size_t> test::global_allocations{0};
 
+#ifndef KINGLET_TEST_SANITIZED  // else only what comes through the hooks is counted
 void* operator new(std::size_t bytes) {
   ++test::global_allocations;
   if (void* const memory = std::malloc(bytes != 0 ? bytes : 1)) return memory;
@@ -30,6 +32,7 @@ void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+#endif
 
 namespace {
 
