@@ -23,6 +23,10 @@ void wait_while(const std::atomic<std::uint32_t>& value, std::uint32_t old) noex
   value.wait(old, std::memory_order_acquire);
 }
 
+constexpr std::uint64_t closed = 1u << 16;
+constexpr std::uint32_t begun(std::uint64_t gate) { return static_cast<std::uint32_t>(gate & 0xffff); }
+constexpr std::uint32_t epoch_of(std::uint64_t gate) { return static_cast<std::uint32_t>(gate >> 32); }
+
 }  // namespace
 
 ThreadPool::ThreadPool(unsigned threads, const Hooks& hooks, std::pmr::memory_resource* memory)
@@ -52,23 +56,33 @@ void ThreadPool::run(void (*body)(void*, std::size_t), void* context) noexcept {
   if (hooks_.parallel_for != nullptr) return hooks_.parallel_for(hooks_.user, threads_, body, context);
   body_ = body;
   context_ = context;
-  running_.store(threads_ - 1, std::memory_order_relaxed);
-  epoch_.fetch_add(1, std::memory_order_release);
+  finished_.store(0, std::memory_order_relaxed);
+  const std::uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+  gate_.store(std::uint64_t{epoch} << 32, std::memory_order_release);
+  epoch_.store(epoch, std::memory_order_release);
   epoch_.notify_all();
   body(context, 0);
-  for (std::uint32_t left = running_.load(std::memory_order_acquire); left != 0;
-       left = running_.load(std::memory_order_acquire)) {
-    wait_while(running_, left);
+  const std::uint32_t others = begun(gate_.fetch_or(closed, std::memory_order_acq_rel));
+  for (std::uint32_t done = finished_.load(std::memory_order_acquire); done != others;
+       done = finished_.load(std::memory_order_acquire)) {
+    wait_while(finished_, done);
   }
 }
 
 void ThreadPool::work(std::size_t index) noexcept {
   for (std::uint32_t seen = 0;;) {
     wait_while(epoch_, seen);
-    seen += 1;
     if (stopping_.load(std::memory_order_relaxed)) return;
+    std::uint64_t gate = gate_.load(std::memory_order_acquire);
+    bool joined = false;
+    while (epoch_of(gate) != seen && (gate & closed) == 0 && !joined) {
+      joined = gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel);
+    }
+    seen = epoch_of(gate);
+    if (!joined) continue;
     body_(context_, index);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+    finished_.fetch_add(1, std::memory_order_acq_rel);
+    finished_.notify_one();
   }
 }
 

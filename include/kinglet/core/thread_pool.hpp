@@ -12,8 +12,9 @@
 
 namespace kinglet::core {
 
-/// Runs a body once on each of `threads` threads: the host's parallel_for where it gave one, else the caller and
-/// `threads` - 1 threads of our own, which sleep (after a short spin) when there is nothing to do.
+/// Runs a body on up to `threads` threads: the host's parallel_for where it gave one, else the caller and `threads` - 1
+/// threads of our own, which sleep (after a short spin) when there is nothing to do. The caller never waits for a
+/// thread that has not begun: on a machine whose cores the host needs itself, the others do its share.
 class ThreadPool {
  public:
   /// @param threads  >= 1; 1 starts no thread
@@ -25,7 +26,9 @@ class ThreadPool {
 
   unsigned threads() const noexcept { return threads_; }
 
-  /// Calls body(context, i) for i in [0, threads) and returns when all are done. Not reentrant.
+  /// Calls body(context, 0) here and body(context, i) on those threads i in [1, threads) that begin before it has
+  /// returned, each at most once, and returns when all of these are done: bodies share their work out by a counter. The
+  /// host's parallel_for calls all of them. Not reentrant.
   void run(void (*body)(void* context, std::size_t index), void* context) noexcept;
 
  private:
@@ -36,8 +39,9 @@ class ThreadPool {
   Hooks hooks_;
   void (*body_)(void*, std::size_t) = nullptr;
   void* context_ = nullptr;
-  std::atomic<std::uint32_t> epoch_{0};
-  std::atomic<std::uint32_t> running_{0};
+  std::atomic<std::uint32_t> epoch_{0};  ///< counts runs; what the workers wait for
+  std::atomic<std::uint64_t> gate_{0};   ///< epoch << 32 | closed << 16 | workers that have begun
+  std::atomic<std::uint32_t> finished_{0};
   std::atomic<bool> stopping_{false};
   std::pmr::vector<std::thread> workers_;
 };
