@@ -53,7 +53,7 @@ class Engine {
   /// Moves every session on, and returns when a plan is done or the next piece of work would not fit the budget (by the
   /// measured cost of its kind). Runs at least one piece. Allocates nothing.
   /// A failure that concerns one session poisons that session alone and is no error here.
-  /// io_error: the model's file changed; backend: the device failed; busy; moved_from.
+  /// invalid_argument: a budget below zero; io_error: the model's file changed; backend: the device failed; busy; moved_from.
   KINGLET_API Result<StepReport> step(std::chrono::nanoseconds budget) noexcept;
 
   /// The final normed states of a text's tokens (BOS and EOS as the model adds them), pooled, not normalised. Blocking;
