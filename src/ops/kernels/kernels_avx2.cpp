@@ -26,6 +26,10 @@ namespace kinglet::ops::avx2 {
 
 #include "ops/kernels/kernels.inl"
 
+#include "ops/kernels/attend.inl"
+
+#include "ops/kernels/table.inl"
+
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx2
 

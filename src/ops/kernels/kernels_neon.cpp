@@ -16,6 +16,10 @@ namespace kinglet::ops::neon {
 
 #include "ops/kernels/kernels.inl"
 
+#include "ops/kernels/attend.inl"
+
+#include "ops/kernels/table.inl"
+
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::neon
 

@@ -15,5 +15,9 @@ namespace kinglet::ops::scalar {
 
 #include "ops/kernels/kernels.inl"
 
+#include "ops/kernels/attend.inl"
+
+#include "ops/kernels/table.inl"
+
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::scalar
