@@ -7,7 +7,7 @@ struct B {
 /// Are codes of 8 bits taken as signed?
 constexpr bool signed_bytes = false;
 /// Rows of activations whose sums fit the registers.
-constexpr std::size_t rows_at_once = 8;
+constexpr std::size_t rows_at_once = 16;
 
 inline B load_b(const std::byte* p) { return {_mm512_loadu_si512(p)}; }
 inline B and_b(B a, std::uint8_t mask) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask)))}; }

@@ -1,5 +1,9 @@
 // ops/kernels/pack.cpp: how do rows of GGUF blocks become a strip?
 #include "ops/kernels/packed.hpp"
+
+#include <algorithm>
+#include <cstring>
+
 #include "quant/group.hpp"
 
 namespace kinglet::ops {
@@ -64,10 +68,16 @@ void pack_row(const std::uint8_t* data, std::uint32_t cols, std::uint32_t row, s
   constexpr StripLayout layout = strip_layout(F);
   constexpr quant::FormatInfo format = quant::format_info<F>;
   constexpr std::uint32_t bits = layout.codes / 64;
-  const std::uint32_t groups = cols / 32;
-  std::uint8_t* meta = out + std::size_t{groups} * layout.codes;
-  std::uint8_t* super = meta + std::size_t{groups} * layout.meta;
-  for (std::uint32_t g = 0; g < groups; ++g) {
+  std::uint32_t left = 0;  // groups of the strip's block
+  std::uint8_t *codes = nullptr, *meta = nullptr, *super = nullptr, *next = out;
+  for (std::uint32_t g = 0; g < cols / 32; ++g, --left, codes += layout.codes, meta += layout.meta) {
+    if (left == 0) {
+      left = std::min(strip_groups, cols / 32 - g);
+      codes = next;
+      meta = codes + left * layout.codes;
+      super = meta + left * layout.meta;
+      next = super + layout.super;
+    }
     const std::uint8_t* block = data + std::size_t{32 * g / format.block} * format.block_bytes;
     quant::Group group;
     quant::unpack<F>(block, g % (format.block / 32), group);
@@ -79,12 +89,11 @@ void pack_row(const std::uint8_t* data, std::uint32_t cols, std::uint32_t row, s
         code[i] = static_cast<std::uint8_t>(group.q[i] + zero_point(F));
       }
     }
-    put_codes<bits == 4 ? 4 : bits>(code, row, out + std::size_t{g} * layout.codes);
-    put_scales<F>(group, block, row, meta + std::size_t{g} * layout.meta);
-    if (layout.super != 0 && g % 8 == 0) {
-      std::uint8_t* to = super + std::size_t{g / 8} * layout.super;
-      put_half(to, row, F == Format::q6_k ? block + 208 : block);
-      if constexpr (quant::has_min(F)) put_half(to + 32, row, block + 2);
+    put_codes<bits>(code, row, codes);
+    put_scales<F>(group, block, row, meta);
+    if (layout.super != 0 && g % strip_groups == 0) {
+      put_half(super, row, F == Format::q6_k ? block + 208 : block);
+      if constexpr (quant::has_min(F)) put_half(super + 32, row, block + 2);
     }
   }
 }

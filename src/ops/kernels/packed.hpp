@@ -1,18 +1,19 @@
 // ops/kernels/packed.hpp: in which order do the fast kernels read quantized weights?
 //
-// A strip is 16 rows of a matrix over all of its columns, group after group of 32 columns. One register of codes holds
-// 16 rows by 4 columns, so lanes are outputs and no sum crosses lanes; narrower registers take the rows in parts, in
-// the same order. A strip takes the bytes of its rows in the file:
+// A strip is 16 rows of a matrix over all of its columns. One register of codes holds 16 rows by 4 columns, so lanes are
+// outputs and no sum crosses lanes; narrower registers take the rows in parts, in the same order. A strip takes the
+// bytes of its rows in the file, and is read from its first byte to its last: block after block of 256 columns (the last
+// may be shorter), each of
 //
 //   codes    [groups][bytes]  4 bits: 4 chunks of 64 bytes, chunk i = columns 4i.. in the low nibbles, 16 + 4i.. in the
-//   high
+//                             high
 //                             5 bits: and a chunk of fifth bits, bit j of byte c of a row = column 4j + c
 //                             6 bits: and two chunks of upper pairs of bits, chunk h pair j = column 16h + 4j + c
 //                             8 bits: 8 chunks, column 4j + c; the sign bit flipped
-//   meta     [groups][bytes]  scales of a group, FP16 d[16] (and FP16 m[16]); K-quants: 6-bit scales and minima
-//                             as 16 bytes (scale low 4 | min low 4 << 4) and 8 bytes (row r: 2 + 2 bits, row r + 8
-//                             above); Q6_K: int8 scale[2][16]
-//   super    [groups / 8]     K-quants: FP16 d[16] (and FP16 dmin[16])
+//   meta     [groups][bytes]  scales of a group of 32 columns, FP16 d[16] (and FP16 m[16]); K-quants: 6-bit scales and
+//                             minima as 16 bytes (scale low 4 | min low 4 << 4) and 8 bytes (row r: 2 + 2 bits,
+//                             row r + 8 above); Q6_K: int8 scale[2][16]
+//   super    [bytes]          K-quants: FP16 d[16] (and FP16 dmin[16])
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -23,13 +24,15 @@ namespace kinglet::ops {
 
 /// Outputs of a strip.
 inline constexpr std::uint32_t strip_rows = 16;
+/// Groups of a strip's block.
+inline constexpr std::uint32_t strip_groups = 8;
 /// Rows of activations that a product takes at once.
-inline constexpr std::uint32_t panel_rows = 8;
+inline constexpr std::uint32_t panel_rows = 16;
 
 struct StripLayout {
   std::uint32_t codes = 0;  ///< bytes of a group; 0 = the format has no strips
   std::uint32_t meta = 0;   ///< bytes of a group
-  std::uint32_t super = 0;  ///< bytes of 8 groups
+  std::uint32_t super = 0;  ///< bytes of a block
 };
 
 constexpr StripLayout strip_layout(quant::Format format) noexcept {

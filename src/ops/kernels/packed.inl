@@ -111,29 +111,45 @@ struct StripScales {
   }
 };
 
+/// Bytes between what is read and what is fetched: more than a core's queue of loads reaches by itself.
+constexpr std::size_t fetch_ahead = 8192;
+
 template <quant::Format F, std::size_t R>
 inline void strip_rows_product(const std::byte* strip, std::size_t cols, const Panel& p, std::size_t first, float* out,
                                std::size_t stride) {
   constexpr StripLayout layout = strip_layout(F);
   const std::size_t groups = cols / 32;
-  const std::byte* meta = strip + groups * layout.codes;
-  const std::byte* super = meta + groups * layout.meta;
   for (std::size_t v = 0; v < strip_rows / V::width; ++v) {
     V acc[R];
+#pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) acc[r] = set1(0.0f);
-    for (std::size_t g = 0; g < groups; ++g) {
-      B x[8];
-      unpack_codes<layout.codes / 64>(strip + g * layout.codes, v, x);
-      if constexpr (F == quant::Format::iq4_nl) {
-        for (std::size_t j = 0; j < 8; ++j) x[j] = lookup_b(nl_values.v, x[j]);
+    const std::byte* codes = strip;
+    std::size_t at = first;
+    for (std::size_t left = groups; left != 0;) {
+      const std::size_t n = left < strip_groups ? left : strip_groups;
+      const std::byte* meta = codes + n * layout.codes;
+      const std::byte* super = meta + n * layout.meta;
+      for (std::size_t g = 0; g < n; ++g, codes += layout.codes, meta += layout.meta, at += p.rows) {
+        if constexpr (R < 4) {
+          for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(codes + fetch_ahead + i);
+        }
+        B x[8];
+        unpack_codes<layout.codes / 64>(codes, v, x);
+        if constexpr (F == quant::Format::iq4_nl) {
+          for (std::size_t j = 0; j < 8; ++j) x[j] = lookup_b(nl_values.v, x[j]);
+        }
+        if constexpr (F == quant::Format::q8_0 && signed_bytes) {
+          for (std::size_t j = 0; j < 8; ++j) x[j] = flip_b(x[j]);
+        }
+        StripScales<F> scales;
+        scales.load(meta, super, v);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < R; ++r) acc[r] = scales.take(acc[r], x, p, at + r);
       }
-      if constexpr (F == quant::Format::q8_0 && signed_bytes) {
-        for (std::size_t j = 0; j < 8; ++j) x[j] = flip_b(x[j]);
-      }
-      StripScales<F> scales;
-      scales.load(meta + g * layout.meta, super + g / 8 * layout.super, v);
-      for (std::size_t r = 0; r < R; ++r) acc[r] = scales.take(acc[r], x, p, g * p.rows + first + r);
+      codes = super + layout.super;
+      left -= n;
     }
+#pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) store(out + r * stride + v * V::width, acc[r]);
   }
 }
@@ -141,6 +157,9 @@ inline void strip_rows_product(const std::byte* strip, std::size_t cols, const P
 template <quant::Format F>
 void strip_product(const std::byte* strip, std::size_t cols, const Panel& p, float* out, std::size_t stride) {
   std::size_t r = 0;
+  if constexpr (rows_at_once >= 16 && !StripScales<F>::k_quant) {  // their scales take the registers
+    for (; r + 16 <= p.rows; r += 16) strip_rows_product<F, 16>(strip, cols, p, r, out + r * stride, stride);
+  }
   if constexpr (rows_at_once >= 8) {
     for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8>(strip, cols, p, r, out + r * stride, stride);
   }
