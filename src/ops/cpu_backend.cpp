@@ -7,6 +7,7 @@
 
 #include "core/fail.hpp"
 #include "ops/batch_fault.hpp"
+#include "ops/shares.hpp"
 
 namespace kinglet::ops {
 namespace {
@@ -185,20 +186,15 @@ Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, s
   struct Job {
     CpuBackend& self;
     const Op& op;
-    std::uint32_t phase, last, chunk;
-    std::atomic<std::uint32_t> next;
+    std::uint32_t phase;
+    Shares shares;
   };
-  // Chunks small enough that a core which is taken away costs its share only.
-  const std::uint32_t chunk = std::max(1u, (last - first) / (shape_.threads * 8));
-  Job job{*this, op, phase, last, chunk, {first}};
+  Job job{*this, op, phase, {at<Share>(layout_.shares), shape_.threads, first, last}};
   pool_.run(
       [](void* context, std::size_t thread) {
-        Job& j = *static_cast<Job*>(context);
+        const Job& j = *static_cast<Job*>(context);
         const core::FloatEnvironment environment;
-        for (std::uint32_t tile = j.next.fetch_add(j.chunk); tile < j.last; tile = j.next.fetch_add(j.chunk)) {
-          const std::uint32_t end = std::min(j.last, tile + j.chunk);
-          for (std::uint32_t t = tile; t < end; ++t) j.self.run_tile(j.op, j.phase, t, thread);
-        }
+        j.shares.take(thread, [&](std::uint32_t tile) { j.self.run_tile(j.op, j.phase, tile, thread); });
       },
       &job);
   return {};

@@ -4,6 +4,8 @@
 #include <initializer_list>
 #include <thread>
 
+#include "ops/shares.hpp"
+
 namespace kinglet::ops {
 namespace {
 
@@ -72,6 +74,7 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
   l.logits = plan.take({s.max_logits, s.vocab, f});
   l.bad = plan.take({rows, sizeof(std::int32_t)});
   l.first_tile = plan.take({std::size_t{s.max_sequences} + 1, sizeof(std::uint32_t)});
+  l.shares = plan.take({s.threads, sizeof(Share)});
   l.thread_bytes = round_up(sizeof(ThreadScratch) + attend_scratch(s.head_dim) * f, 64);
   l.scratch = plan.take({s.threads, l.thread_bytes});
   l.workers_bytes = s.threads * sizeof(std::thread);

@@ -40,6 +40,7 @@ struct CpuLayout {
   std::size_t logits;      ///< [max_logits][vocab]
   std::size_t bad;         ///< [max_rows] int32
   std::size_t first_tile;  ///< [max_sequences + 1] uint32
+  std::size_t shares;      ///< [threads] Share
   std::size_t scratch;     ///< [threads][thread_bytes]
   std::size_t thread_bytes;
   std::size_t workers;  ///< memory of the thread pool
