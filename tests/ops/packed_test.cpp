@@ -1,4 +1,8 @@
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -111,5 +115,49 @@ TEST_CASE("a strip takes the bytes of its rows in the file") {
     const auto format = static_cast<quant::Format>(f);
     if (strip_layout(format).codes == 0) continue;
     CHECK(strip_bytes(format, 512) == strip_rows * quant::format_bytes(format, 512));
+  }
+}
+
+TEST_CASE("a panel holds each row as the plain form has it, also where a number is not one") {
+  constexpr std::size_t cols = 96;
+  constexpr float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  std::vector<std::vector<float>> x(panel_rows, std::vector<float>(cols));
+  for (auto& row : x) {
+    for (float& v : row) v = normal(random) * std::ldexp(1.0f, static_cast<int>(random() % 60) - 30);
+  }
+  std::fill_n(x[1].begin(), 32, 0.0f);
+  std::fill_n(x[2].begin(), 32, -1e-39f);
+  x[3][5] = nan, x[4][40] = -nan, x[5][17] = inf, x[6][70] = -inf, x[7][0] = std::numeric_limits<float>::max();
+  for (std::size_t i = 0; i < 32; ++i) x[8][i] = static_cast<float>(i) - 15.5f;  // ties, once scaled by 1
+  x[8][31] = 127.0f;
+  for (const Set& set : sets()) {
+    INFO(set.name);
+    for (std::uint32_t n = 1; n <= panel_rows; ++n) {
+      float* rows[panel_rows];
+      for (std::uint32_t r = 0; r < n; ++r) rows[r] = x[r].data();
+      std::vector<std::byte> memory(panel_bytes(cols) + 64);
+      void* at = memory.data();
+      std::size_t space = memory.size();
+      const Panel panel =
+          set.strips().quantize(rows, n, cols, static_cast<std::byte*>(std::align(64, panel_bytes(cols), at, space)));
+      REQUIRE(panel.rows == n);
+      for (std::uint32_t r = 0; r < n; ++r) {
+        std::int16_t q[cols];
+        float d[cols / 32];
+        std::int32_t sums[cols / 16];
+        scalar::kernels().quantize_int8({x[r].data(), q, nullptr, d, sums}, cols);
+        for (std::size_t g = 0; g < cols / 32; ++g) {
+          const std::size_t i = g * n + r;
+          CHECK(std::memcmp(panel.d + i, d + g, sizeof(float)) == 0);
+          CHECK(std::equal(q + 32 * g, q + 32 * g + 32, panel.q + 32 * i));
+          CHECK(panel.zero[i] == -8 * (sums[2 * g] + sums[2 * g + 1]));
+          CHECK(panel.halves[2 * i] == -8 * sums[2 * g]);
+          CHECK(panel.halves[2 * i + 1] == -8 * sums[2 * g + 1]);
+          CHECK(panel.sum[i] == static_cast<float>(sums[2 * g] + sums[2 * g + 1]));
+        }
+      }
+    }
   }
 }

@@ -83,3 +83,31 @@ inline I dot32(I acc, const B* w, const std::int8_t* a) {
   }
   return acc;
 }
+
+inline float largest32(const float* x) {
+  const __m256i size = _mm256_set1_epi32(0x7fffffff);
+  __m256i m = _mm256_setzero_si256();
+  for (std::size_t i = 0; i < 32; i += 8) {
+    m = _mm256_max_epi32(m, _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + i)), size));
+  }
+  __m128i n = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
+  n = _mm_max_epi32(n, _mm_shuffle_epi32(n, 0x4e));
+  n = _mm_max_epi32(n, _mm_shuffle_epi32(n, 0xb1));
+  return core::bits_float(static_cast<std::uint32_t>(_mm_cvtsi128_si32(n)));
+}
+inline __m256i round8(const float* x, __m256 scale) {
+  const __m256 t = _mm256_mul_ps(_mm256_loadu_ps(x), scale);
+  return _mm256_and_si256(_mm256_cvtps_epi32(t), _mm256_castps_si256(_mm256_cmp_ps(t, t, _CMP_ORD_Q)));
+}
+inline std::int32_t round16(const float* x, float scale, std::int8_t* q) {
+  const __m256i a = round8(x, _mm256_set1_ps(scale));
+  const __m256i b = round8(x + 8, _mm256_set1_ps(scale));
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+  const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), bytes);
+  const __m256i both = _mm256_add_epi32(a, b);
+  __m128i n = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+  n = _mm_add_epi32(n, _mm_shuffle_epi32(n, 0x4e));
+  n = _mm_add_epi32(n, _mm_shuffle_epi32(n, 0xb1));
+  return _mm_cvtsi128_si32(n);
+}

@@ -70,3 +70,19 @@ inline I dot32(I acc, const B* w, const std::int8_t* a) {
   for (std::size_t j = 0; j < 8; ++j) acc = dot4(acc, w[j], a + 4 * j);
   return acc;
 }
+
+/// The largest magnitude of 32 numbers by its bits, so that a NaN is above all.
+inline float largest32(const float* x) {
+  const __m512i size = _mm512_set1_epi32(0x7fffffff);
+  const __m512i a = _mm512_and_si512(_mm512_loadu_si512(x), size);
+  const __m512i b = _mm512_and_si512(_mm512_loadu_si512(x + 16), size);
+  return core::bits_float(static_cast<std::uint32_t>(_mm512_reduce_max_epi32(_mm512_max_epi32(a, b))));
+}
+/// q = x * scale rounded to nearest even, [16], a NaN to 0; |x * scale| <= 127.4.
+/// @return the sum of q
+inline std::int32_t round16(const float* x, float scale, std::int8_t* q) {
+  const __m512 t = _mm512_mul_ps(_mm512_loadu_ps(x), _mm512_set1_ps(scale));
+  const __m512i n = _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(t, t, _CMP_ORD_Q), t);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(n));
+  return _mm512_reduce_add_epi32(n);
+}

@@ -75,3 +75,17 @@ template <std::uint32_t Bits>
 inline I dot32(I acc, const B* w, const std::int8_t* a) {
   return dot16(dot16(acc, w, a), w + 4, a + 16);
 }
+
+inline float largest32(const float* x) {
+  uint32x4_t m = vdupq_n_u32(0);
+  for (std::size_t i = 0; i < 32; i += 4) m = vmaxq_u32(m, vreinterpretq_u32_f32(vabsq_f32(vld1q_f32(x + i))));
+  return core::bits_float(vmaxvq_u32(m));
+}
+inline std::int32_t round16(const float* x, float scale, std::int8_t* q) {
+  int32x4_t n[4];
+  for (std::size_t i = 0; i < 4; ++i) n[i] = vcvtnq_s32_f32(vmulq_n_f32(vld1q_f32(x + 4 * i), scale));
+  const int16x8_t a = vcombine_s16(vmovn_s32(n[0]), vmovn_s32(n[1]));
+  const int16x8_t b = vcombine_s16(vmovn_s32(n[2]), vmovn_s32(n[3]));
+  vst1q_s8(q, vcombine_s8(vmovn_s16(a), vmovn_s16(b)));
+  return vaddlvq_s16(vaddq_s16(a, b));
+}

@@ -85,3 +85,15 @@ template <std::uint32_t Bits>
 inline I dot32(I acc, const B* w, const std::int8_t* a) {
   return dot16(dot16(acc, w, a), w + 4, a + 16);
 }
+
+inline float largest32(const float* x) { return largest(x, 32); }
+inline std::int32_t round16(const float* x, float scale, std::int8_t* q) {
+  constexpr float magic = 12582912.0f;
+  std::int32_t sum = 0;
+  for (std::size_t i = 0; i < 16; ++i) {
+    const float v = (x[i] * scale + magic) - magic;  // the sum rounds to an integer
+    q[i] = static_cast<std::int8_t>(v == v ? v : 0.0f);
+    sum += q[i];
+  }
+  return sum;
+}

@@ -22,13 +22,14 @@
 
 namespace kinglet::ops::avx2 {
 #include "ops/kernels/simd_avx2.inl"
-#include "ops/kernels/bytes_avx2.inl"
 
 #include "ops/kernels/kernels.inl"
 
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
+
+#include "ops/kernels/bytes_avx2.inl"
 
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx2

@@ -26,13 +26,14 @@
 
 namespace kinglet::ops::avx512 {
 #include "ops/kernels/simd_avx512.inl"
-#include "ops/kernels/bytes_avx512.inl"
 
 #include "ops/kernels/kernels.inl"
 
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
+
+#include "ops/kernels/bytes_avx512.inl"
 
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx512

@@ -12,13 +12,14 @@
 
 namespace kinglet::ops::neon {
 #include "ops/kernels/simd_neon.inl"
-#include "ops/kernels/bytes_neon.inl"
 
 #include "ops/kernels/kernels.inl"
 
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
+
+#include "ops/kernels/bytes_neon.inl"
 
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::neon

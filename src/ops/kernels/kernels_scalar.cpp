@@ -11,13 +11,14 @@
 
 namespace kinglet::ops::scalar {
 #include "ops/kernels/simd_scalar.inl"
-#include "ops/kernels/bytes_scalar.inl"
 
 #include "ops/kernels/kernels.inl"
 
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
+
+#include "ops/kernels/bytes_scalar.inl"
 
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::scalar

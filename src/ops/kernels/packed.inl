@@ -111,7 +111,8 @@ struct StripScales {
   }
 };
 
-/// Bytes between what is read and what is fetched: more than a core's queue of loads reaches by itself.
+/// Bytes between what is read and what is fetched: more than a core's queue of loads reaches by itself. From DRAM, one
+/// row takes 0.6 of the time that it took without, eight rows half; weights in the cache cost 1 % more.
 constexpr std::size_t fetch_ahead = 8192;
 
 template <quant::Format F, std::size_t R>
@@ -130,9 +131,7 @@ inline void strip_rows_product(const std::byte* strip, std::size_t cols, const P
       const std::byte* meta = codes + n * layout.codes;
       const std::byte* super = meta + n * layout.meta;
       for (std::size_t g = 0; g < n; ++g, codes += layout.codes, meta += layout.meta, at += p.rows) {
-        if constexpr (R < 4) {
-          for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(codes + fetch_ahead + i);
-        }
+        for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(codes + fetch_ahead + i);
         B x[8];
         unpack_codes<layout.codes / 64>(codes, v, x);
         if constexpr (F == quant::Format::iq4_nl) {
@@ -187,11 +186,16 @@ Panel quantize_panel(float* const* x, std::uint32_t rows, std::size_t cols, std:
   for (std::uint32_t r = 0; r < rows; ++r) {
     for (std::size_t g = 0; g < groups; ++g) {
       const std::size_t at = g * rows + r;
-      std::int16_t wide[32];
+      const float* from = x[r] + 32 * g;
+      const float amax = largest32(from);
+      const bool none = amax < 0x1p-100f;
+      const float inverse = none ? 0.0f : 127.0f / amax;
+      d[at] = none ? 0.0f : amax / 127.0f;
       std::int32_t sums[2];
-      quantize_int8({x[r] + 32 * g, wide, nullptr, d + at, sums}, 32);
-      for (std::size_t i = 0; i < 32; ++i) q[32 * at + i] = static_cast<std::int8_t>(wide[i]);
-      for (std::size_t h = 0; h < 2; ++h) halves[2 * at + h] = -8 * sums[h];
+      for (std::size_t h = 0; h < 2; ++h) {
+        sums[h] = round16(from + 16 * h, inverse, q + 32 * at + 16 * h);
+        halves[2 * at + h] = -8 * sums[h];
+      }
       zero[at] = -8 * (sums[0] + sums[1]);
       sum[at] = static_cast<float>(sums[0] + sums[1]);
     }
