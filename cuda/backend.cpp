@@ -1,3 +1,4 @@
+// cuda/backend.cpp: how does a GPU serve the kernel table?
 #include "backend.hpp"
 
 #include <algorithm>

@@ -1,31 +1,13 @@
+// cuda/layout.cpp: how many bytes does each array of the CUDA backend take?
 #include "layout.hpp"
 
 #include <algorithm>
-#include <initializer_list>
 
 #include "launch.hpp"
+#include "ops/block_planner.hpp"
 
 namespace kinglet::cuda {
 namespace {
-
-/// Hands out one block from its start, and remembers whether a size overflowed.
-class Planner {
- public:
-  std::size_t take(std::initializer_list<std::size_t> factors) noexcept {
-    std::size_t bytes = 1;
-    for (const std::size_t factor : factors) overflow_ |= __builtin_mul_overflow(bytes, factor, &bytes);
-    const std::size_t offset = at_;
-    overflow_ |= __builtin_add_overflow(at_, bytes, &at_) || __builtin_add_overflow(at_, std::size_t{255}, &at_);
-    at_ = at_ / 256 * 256;
-    return offset;
-  }
-  std::size_t total() const noexcept { return at_; }
-  bool overflow() const noexcept { return overflow_; }
-
- private:
-  std::size_t at_ = 0;
-  bool overflow_ = false;
-};
 
 bool makes_sense(const ops::ContextShape& s) noexcept {
   for (const std::uint32_t size : {s.dim, s.layers, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.max_rows,
@@ -52,7 +34,7 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   const std::size_t layer_floats = 4 * dim + l.qkv_row + 2 * head_dim + 2 * ffn;
   l.vector_floats = layer_floats * s.layers + dim + s.vocab;
 
-  Planner device;
+  ops::BlockPlanner<256> device;
   // rows: token, position, sequence, logits, hidden; sequences: their first page; then all pages
   l.step_bytes = sizeof(std::uint32_t) * (5 * rows + s.max_sequences + std::size_t{s.max_sequences} * s.pages);
   l.step = device.take({l.step_bytes});
@@ -79,14 +61,14 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   l.pool = device.take({s.pages, 2 * element, s.layers, s.kv_heads, head_dim, ops::page_tokens});
   l.device_bytes = device.total();
 
-  Planner pinned;
+  ops::BlockPlanner<256> pinned;
   l.host_step = pinned.take({l.step_bytes});
   l.host_logits = pinned.take({s.max_logits, s.vocab, f});
   l.host_hidden = pinned.take({rows, dim, f});
   l.host_bad = pinned.take({rows, sizeof(std::uint32_t)});
   l.staging = pinned.take({2, staging_bytes});
   l.pinned_bytes = pinned.total();
-  l.ok = !device.overflow() && !pinned.overflow();
+  l.ok = l.device_bytes != 0 && l.pinned_bytes != 0;
   return l;
 }
 

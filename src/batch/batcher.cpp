@@ -1,3 +1,4 @@
+// batch/batcher.cpp: in which order do sessions get rows, and when is a step full?
 #include <kinglet/batch/batcher.hpp>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// core/file.cpp: how is a file mapped or read, and how does one notice that it changed?
 #include "core/file.hpp"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// core/math.cpp: how are the logarithm, the sines and the sum over lanes computed?
 #include <bit>
 #include <cmath>
 #include <limits>

@@ -1,3 +1,4 @@
+// core/memory.cpp: how is every byte counted, and the limit kept?
 #include <kinglet/core/memory.hpp>
 
 namespace kinglet {

@@ -1,3 +1,4 @@
+// core/thread_pool.cpp: how do threads wait for work, and the caller for them?
 #include <kinglet/core/thread_pool.hpp>
 
 namespace kinglet::core {

@@ -1,4 +1,4 @@
-// The calls that return only when their work is done: generate, evaluate, embed.
+// engine/blocking.cpp: how do the calls work that return only when all is done: generate, evaluate, embed?
 #include <algorithm>
 
 #include <kinglet/core/float_env.hpp>

@@ -1,3 +1,4 @@
+// engine/commit.cpp: what does the end of a plan change in its sessions?
 #include <algorithm>
 
 #include "core/fail.hpp"

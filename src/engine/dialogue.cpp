@@ -1,3 +1,4 @@
+// engine/dialogue.cpp: how do messages become the prompt, and tokens messages again?
 #include "engine/dialogue.hpp"
 
 #include <algorithm>

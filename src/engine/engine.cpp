@@ -1,3 +1,4 @@
+// engine/engine.cpp: how does Engine reach the state it stands for?
 #include <kinglet/engine.hpp>
 
 #include <utility>

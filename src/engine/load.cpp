@@ -1,3 +1,4 @@
+// engine/load.cpp: how does an engine come into being, and how much memory is that?
 #include <algorithm>
 #include <cstdlib>
 #include <new>

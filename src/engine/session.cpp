@@ -1,3 +1,4 @@
+// engine/session.cpp: how does Session reach the slot it stands for?
 #include <kinglet/session.hpp>
 
 #include <utility>

@@ -1,3 +1,4 @@
+// engine/slots.cpp: how does a session's slot come, change and go?
 #include <algorithm>
 #include <new>
 

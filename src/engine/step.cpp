@@ -1,3 +1,4 @@
+// engine/step.cpp: which pieces of work run within a budget?
 #include <algorithm>
 #include <chrono>
 

@@ -1,3 +1,4 @@
+// engine/submit.cpp: how does a prompt become tokens that wait, without anything half done on failure?
 #include <algorithm>
 
 #include "core/fail.hpp"

@@ -1,3 +1,4 @@
+// model/config.cpp: which keys and tensors of a file give the shape of its model, and which shapes are refused?
 #include <kinglet/model/config.hpp>
 
 #include <algorithm>

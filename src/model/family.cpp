@@ -1,3 +1,4 @@
+// model/family.cpp: which families are there?
 #include <kinglet/model/family.hpp>
 
 namespace kinglet::model {

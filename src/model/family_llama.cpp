@@ -1,5 +1,5 @@
-// Llama 1 to 3.x, Mistral, SmolLM and SmolLM2: the plain decoder. Llama 3.1 and later bring factors for their
-// frequencies.
+// model/family_llama.cpp: what do Llama 1 to 3.x, Mistral, SmolLM and SmolLM2 add to the plain decoder? Factors for the
+// frequencies, from Llama 3.1 on.
 #include <kinglet/model/family.hpp>
 
 namespace kinglet::model {

@@ -1,4 +1,4 @@
-// Qwen 1.5, 2 and 2.5: biases on the queries, keys and values.
+// model/family_qwen2.cpp: what do Qwen 1.5, 2 and 2.5 add? Biases on the queries, keys and values.
 #include <kinglet/model/family.hpp>
 
 namespace kinglet::model {

@@ -1,4 +1,4 @@
-// Qwen 3: the queries and keys of each head are normed before the rotation.
+// model/family_qwen3.cpp: what does Qwen 3 add? The queries and keys of each head are normed before the rotation.
 #include <kinglet/model/family.hpp>
 
 namespace kinglet::model {

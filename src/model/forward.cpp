@@ -1,3 +1,4 @@
+// model/forward.cpp: which weights, and which work of the gate, does each operation of a model get?
 #include <kinglet/model/forward.hpp>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// model/gguf.cpp: how do the parts of a model become one list of keys and tensors?
 #include <kinglet/model/gguf.hpp>
 
 #include <algorithm>

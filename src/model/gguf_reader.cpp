@@ -1,3 +1,4 @@
+// model/gguf_reader.cpp: where does each key and tensor of one file lie, and does it lie inside?
 #include "model/gguf_reader.hpp"
 
 #include <algorithm>

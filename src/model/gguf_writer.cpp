@@ -1,3 +1,4 @@
+// model/gguf_writer.cpp: in which bytes are keys, tensors and their padding written?
 #include <kinglet/model/gguf_writer.hpp>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// model/vocabulary.cpp: which keys of a file describe its tokenizer?
 #include <kinglet/model/vocabulary.hpp>
 
 #include <cstring>

@@ -1,3 +1,4 @@
+// model/weights.cpp: does the file hold this weight, and in this shape?
 #include <kinglet/model/weights.hpp>
 
 #include "core/fail.hpp"

@@ -1,3 +1,4 @@
+// ops/cpu_backend.cpp: how are the tiles of a phase spread over threads?
 #include "ops/cpu_backend.hpp"
 
 #include <algorithm>

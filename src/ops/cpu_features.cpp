@@ -1,3 +1,4 @@
+// ops/cpu_features.cpp: what do CPUID and the operating system say?
 #include "ops/cpu_features.hpp"
 
 #include <cstdint>

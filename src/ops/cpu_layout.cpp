@@ -1,40 +1,25 @@
+// ops/cpu_layout.cpp: how many bytes does each array of a CPU backend take?
 #include "ops/cpu_layout.hpp"
 
 #include <algorithm>
-#include <initializer_list>
 #include <thread>
 
+#include "ops/block_planner.hpp"
 #include "ops/shares.hpp"
 
 namespace kinglet::ops {
 namespace {
 
-/// Hands out one block from its start, and remembers whether a size overflowed.
-class Planner {
- public:
-  /// The offset of an array whose bytes are the product of the factors.
-  std::size_t take(std::initializer_list<std::size_t> factors) noexcept {
-    std::size_t bytes = 1;
-    for (const std::size_t factor : factors) overflow_ |= __builtin_mul_overflow(bytes, factor, &bytes);
-    const std::size_t offset = at_;
-    overflow_ |= __builtin_add_overflow(at_, bytes, &at_) || __builtin_add_overflow(at_, std::size_t{63}, &at_);
-    at_ = at_ / 64 * 64;
-    return offset;
-  }
-  std::size_t total() const noexcept { return overflow_ ? 0 : at_; }
-
- private:
-  std::size_t at_ = 0;
-  bool overflow_ = false;
-};
-
 constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 bool makes_sense(const ContextShape& s) noexcept {
+  constexpr std::size_t most = 0x7fffffff;
   for (const std::uint32_t size : {s.dim, s.layers, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.max_rows,
                                    s.max_sequences, s.pages, s.threads}) {
-    if (size == 0 || size > 0x7fffffffu) return false;
+    if (size == 0 || size > most) return false;
   }
+  // A row of queries, keys and values is such a size too, so that no rounding up and no count of tiles can overflow.
+  if ((s.heads + 2 * std::size_t{s.kv_heads}) * s.head_dim > most) return false;
   return s.heads % s.kv_heads == 0 && 2 * s.rotary_steps.size() <= s.head_dim && s.max_logits <= s.max_rows &&
          s.layers <= 65535 && s.gate >= 0.0f && s.gate < 1.0f;
 }
@@ -47,7 +32,7 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
   const std::size_t heads = s.heads;
   const std::size_t rows = s.max_rows;
   constexpr std::size_t f = sizeof(float);
-  Planner plan;
+  BlockPlanner<64> plan;
   plan.take({object_bytes});
   l.narrow_row = round_up(s.dim, 32);
   l.wide_row = round_up(std::max({std::size_t{s.dim}, heads * s.head_dim, std::size_t{s.ffn}}), 32);

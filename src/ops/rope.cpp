@@ -1,3 +1,4 @@
+// ops/rope.cpp: how many turns is a step, without libm?
 #include <cmath>
 
 #include <kinglet/ops/rope.hpp>

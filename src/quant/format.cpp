@@ -1,3 +1,4 @@
+// quant/format.cpp: how do blocks of each format become FP32?
 #include <iterator>
 
 #include <kinglet/core/float_env.hpp>

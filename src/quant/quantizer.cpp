@@ -1,3 +1,4 @@
+// quant/quantizer.cpp: how are codes and scales chosen and rounded?
 #include <kinglet/quant/quantizer.hpp>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Stages 4 to 8: which candidates stay, and which one is drawn.
+// sample/filters.cpp: which candidates stay, and which one is drawn? (stages 4 to 8)
 #include <algorithm>
 #include <cmath>
 #include <limits>

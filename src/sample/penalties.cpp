@@ -1,4 +1,4 @@
-// Stages 2 and 3: what a token loses for having been said before.
+// sample/penalties.cpp: what does a token lose for having been said before? (stages 2 and 3)
 #include <algorithm>
 #include <limits>
 

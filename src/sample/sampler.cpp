@@ -1,3 +1,4 @@
+// sample/sampler.cpp: which options make sense, and in which order do the stages run?
 #include <kinglet/sample/sampler.hpp>
 
 #include <algorithm>

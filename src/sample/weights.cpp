@@ -1,3 +1,4 @@
+// sample/weights.cpp: which instruction set computes the weights?
 #include "sample/weights.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// sparse/csr.cpp: how is a sparse matrix made, read back and multiplied?
 #include <kinglet/sparse/csr.hpp>
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// sparse/gate.cpp: how are importance, threshold and mask computed?
 #include <kinglet/sparse/gate.hpp>
 
 #include <algorithm>

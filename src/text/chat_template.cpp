@@ -1,3 +1,4 @@
+// text/chat_template.cpp: how do messages and options become a template's variables?
 #include <kinglet/text/chat_template.hpp>
 
 #include <kinglet/core/float_env.hpp>

@@ -1,4 +1,4 @@
-// From what a model file says to tables that encode and decode.
+// text/create.cpp: how does what a model file says become tables that encode and decode?
 #include <algorithm>
 #include <cmath>
 #include <memory>

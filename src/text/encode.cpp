@@ -1,4 +1,4 @@
-// From a text to tokens: special pieces first, then words, then merges.
+// text/encode.cpp: how does a text become tokens? Special pieces first, then words, then merges.
 #include <algorithm>
 #include <array>
 #include <bit>

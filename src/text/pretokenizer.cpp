@@ -1,3 +1,4 @@
+// text/pretokenizer.cpp: which published expressions stand behind each name?
 #include "text/pretokenizer.hpp"
 
 #include <algorithm>

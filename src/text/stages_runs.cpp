@@ -1,4 +1,4 @@
-// The stages that match one character or a run of them.
+// text/stages_runs.cpp: how are the stages matched that take one character or a run of them?
 #include <algorithm>
 #include <iterator>
 

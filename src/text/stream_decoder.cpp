@@ -1,3 +1,4 @@
+// text/stream_decoder.cpp: which bytes are held back, for a character or a stop string?
 #include <kinglet/text/stream_decoder.hpp>
 
 #include <algorithm>

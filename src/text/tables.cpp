@@ -1,3 +1,4 @@
+// text/tables.cpp: how are pieces, merges and prefixes found?
 #include "text/tables.hpp"
 
 #include <array>

@@ -1,3 +1,4 @@
+// text/tokenizer.cpp: how do tokens become bytes and text?
 #include <kinglet/text/tokenizer.hpp>
 
 #include <algorithm>

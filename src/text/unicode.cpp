@@ -1,3 +1,4 @@
+// text/unicode.cpp: which class has a code point, and where does UTF-8 break?
 #include "text/unicode.hpp"
 
 #include <utf8proc.h>

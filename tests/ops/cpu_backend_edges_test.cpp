@@ -113,6 +113,11 @@ TEST_CASE("sizes that overflow or make no sense are refused before anything is t
   refused([](ContextShape& s) { s.layers = s.pages = s.head_dim = 0x7fffffff; });
   refused([](ContextShape& s) { s.vocab = s.max_rows = s.max_logits = s.dim = 0xffffffff; });
   refused([](ContextShape& s) { s.heads = s.kv_heads = s.head_dim = s.max_rows = 0x7fffffff; });
+  refused([](ContextShape& s) {
+    s.heads = s.kv_heads = 0x7fffffff;
+    s.head_dim = 0x40000000;
+    s.layers = s.max_rows = s.max_logits = s.max_sequences = s.pages = 1;
+  });
 }
 
 TEST_CASE("a batch that would lead outside is refused") {

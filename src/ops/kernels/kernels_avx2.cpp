@@ -1,4 +1,4 @@
-// ops/kernels/kernels_avx2.cpp: the inner loops for AVX2 with FMA and F16C
+// ops/kernels/kernels_avx2.cpp: which inner loops has AVX2 with FMA and F16C?
 //
 // A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link time
 // and crash an older machine.

@@ -1,4 +1,4 @@
-// ops/kernels/kernels_avx512.cpp: the inner loops for AVX-512 with VNNI
+// ops/kernels/kernels_avx512.cpp: which inner loops has AVX-512 with VNNI?
 //
 // A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link time
 // and crash an older machine.

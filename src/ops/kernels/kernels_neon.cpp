@@ -1,4 +1,4 @@
-// ops/kernels/kernels_neon.cpp: the inner loops for AArch64, whose baseline has all they need
+// ops/kernels/kernels_neon.cpp: which inner loops has AArch64, whose baseline has all they need?
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>
 #include <kinglet/ops/backend.hpp>

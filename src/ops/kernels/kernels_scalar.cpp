@@ -1,4 +1,4 @@
-// ops/kernels/kernels_scalar.cpp: the inner loops for any machine
+// ops/kernels/kernels_scalar.cpp: which inner loops run on any machine?
 #include <bit>
 
 #include <kinglet/core/math.hpp>

@@ -1,3 +1,4 @@
+// text/chat/access.cpp: what do attributes, items and slices of a value give?
 #include <algorithm>
 #include <limits>
 

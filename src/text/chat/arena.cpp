@@ -1,3 +1,4 @@
+// text/chat/arena.cpp: where do the bytes of values come from, and when are there no more?
 #include "text/chat/arena.hpp"
 
 #include <algorithm>

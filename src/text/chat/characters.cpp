@@ -1,3 +1,4 @@
+// text/chat/characters.cpp: how does Python class and case characters?
 #include "text/chat/characters.hpp"
 
 #include <utf8proc.h>

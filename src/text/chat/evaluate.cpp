@@ -1,3 +1,4 @@
+// text/chat/evaluate.cpp: what is the value of an expression?
 #include "text/chat/evaluate.hpp"
 
 #include "text/chat/library.hpp"

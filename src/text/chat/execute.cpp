@@ -1,3 +1,4 @@
+// text/chat/execute.cpp: what does a statement write and assign?
 #include <algorithm>
 
 #include "text/chat/evaluate.hpp"

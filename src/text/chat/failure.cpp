@@ -1,3 +1,4 @@
+// text/chat/failure.cpp: how does a failure read?
 #include "text/chat/failure.hpp"
 
 #include <charconv>

@@ -1,3 +1,4 @@
+// text/chat/filters_select.cpp: which filters choose or map items?
 #include "text/chat/library.hpp"
 
 namespace kinglet::text::chat {

@@ -1,3 +1,4 @@
+// text/chat/filters_sequence.cpp: which filters order, cut and measure sequences?
 #include <algorithm>
 
 #include "text/chat/characters.hpp"

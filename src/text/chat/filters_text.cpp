@@ -1,3 +1,4 @@
+// text/chat/filters_text.cpp: which filters change texts?
 #include "text/chat/characters.hpp"
 #include "text/chat/library.hpp"
 

@@ -1,3 +1,4 @@
+// text/chat/filters_value.cpp: which filters convert and count single values?
 #include <charconv>
 #include <cmath>
 

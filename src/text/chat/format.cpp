@@ -1,3 +1,4 @@
+// text/chat/format.cpp: how do % and str.format show values?
 #include <charconv>
 #include <cmath>
 

@@ -1,3 +1,4 @@
+// text/chat/json.cpp: how is JSON read and written?
 #include <charconv>
 #include <cmath>
 

@@ -1,3 +1,4 @@
+// text/chat/lexer.cpp: where does each piece of a template end?
 #include "text/chat/lexer.hpp"
 
 #include "text/chat/characters.hpp"

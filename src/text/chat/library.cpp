@@ -1,3 +1,4 @@
+// text/chat/library.cpp: by which names are filters, tests, methods and functions found?
 #include "text/chat/library.hpp"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// text/chat/methods_split.cpp: which methods cut a text into several?
 #include <algorithm>
 
 #include "text/chat/characters.hpp"

@@ -1,3 +1,4 @@
+// text/chat/methods_text.cpp: which methods search and change a text?
 #include <algorithm>
 
 #include "text/chat/characters.hpp"

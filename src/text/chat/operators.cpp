@@ -1,3 +1,4 @@
+// text/chat/operators.cpp: what do arithmetic and comparison of two values give?
 #include <cmath>
 #include <limits>
 

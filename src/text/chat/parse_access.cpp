@@ -1,3 +1,4 @@
+// text/chat/parse_access.cpp: how are subscripts and arguments parsed?
 #include <array>
 
 #include "text/chat/parser.hpp"

@@ -1,3 +1,4 @@
+// text/chat/parse_expression.cpp: how are expressions parsed?
 #include <charconv>
 #include <cmath>
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// text/chat/parse_statement.cpp: how are statements parsed?
 #include <algorithm>
 
 #include "text/chat/library.hpp"

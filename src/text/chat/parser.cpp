@@ -1,3 +1,4 @@
+// text/chat/parser.cpp: how are nodes made, and how deep and many may they be?
 #include "text/chat/parser.hpp"
 
 #include <algorithm>

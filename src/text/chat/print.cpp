@@ -1,3 +1,4 @@
+// text/chat/print.cpp: how do str() and repr() show a value?
 #include <charconv>
 #include <cmath>
 

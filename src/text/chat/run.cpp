@@ -1,3 +1,4 @@
+// text/chat/run.cpp: how do output and arguments grow, and errors leave a render?
 #include "text/chat/run.hpp"
 
 #include <algorithm>

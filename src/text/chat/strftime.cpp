@@ -1,3 +1,4 @@
+// text/chat/strftime.cpp: how does a date read in the C locale?
 #include <charconv>
 #include <chrono>
 

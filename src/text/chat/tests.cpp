@@ -1,3 +1,4 @@
+// text/chat/tests.cpp: what does each test after `is` say of a value?
 #include "text/chat/ast.hpp"
 #include "text/chat/library.hpp"
 

@@ -1,3 +1,4 @@
+// text/chat/value.cpp: which type, truth and length has a value?
 #include "text/chat/value.hpp"
 
 #include <limits>
