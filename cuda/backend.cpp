@@ -139,7 +139,16 @@ Status CudaBackend::upload(void* to, const void* from, std::size_t bytes) noexce
   return {};
 }
 
-Result<ops::WeightView> CudaBackend::place(const ops::WeightView& weight, ops::WeightUse) noexcept {
+Status CudaBackend::place(std::span<ops::WeightView> weights, ops::WeightUse) noexcept {
+  for (ops::WeightView& weight : weights) {
+    const auto placed = place(weight);
+    if (!placed) return placed.error();
+    weight = *placed;
+  }
+  return {};
+}
+
+Result<ops::WeightView> CudaBackend::place(const ops::WeightView& weight) noexcept {
   return core::guarded([&]() -> Result<ops::WeightView> {
     const Entered entered(*driver_);
     if (const Status s = check(entered.code, "making the device current"); !s) return s.error();

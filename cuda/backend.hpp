@@ -26,7 +26,7 @@ class CudaBackend final : public ops::Backend {
   static void destroy(ops::Backend* backend, core::Memory& memory) noexcept;
 
   const char* name() const noexcept override { return "cuda"; }
-  Result<ops::WeightView> place(const ops::WeightView& weight, ops::WeightUse use) noexcept override;
+  Status place(std::span<ops::WeightView> weights, ops::WeightUse use) noexcept override;
   Result<const float*> place(const float* vector, std::size_t n) noexcept override;
   Status begin(const ops::Batch& batch) noexcept override;
   std::uint32_t phases(const ops::Op&) const noexcept override { return 1; }
@@ -38,6 +38,7 @@ class CudaBackend final : public ops::Backend {
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
 
  private:
+  Result<ops::WeightView> place(const ops::WeightView& weight) noexcept;
   /// Stands in the host's memory for each placed matrix.
   struct Placed {
     Placed* next;

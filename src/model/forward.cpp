@@ -76,18 +76,22 @@ class Builder {
     return op;
   }
 
-  /// A matrix of the op that was begun last; its magnitudes join the op's importance.
-  Status matrix(Weights::Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) noexcept {
-    if (measures_) {
+  /// Matrices of the op that was begun last; their magnitudes join the op's importance.
+  Status matrices(std::span<const Weights::Name> names, std::uint32_t rows, std::uint32_t cols,
+                  ops::WeightView* out) noexcept {
+    for (std::size_t i = 0; measures_ && i < names.size(); ++i) {
       ops::WeightView raw;  // a backend may place weights in an order of its own
-      if (const Status status = unplaced_.matrix(name, rows, cols, product, raw); !status) return status;
+      if (const Status status = unplaced_.matrix(names[i], rows, cols, product, raw); !status) return status;
       for (std::uint32_t row = 0; row < rows; ++row) {
         quant::dequantize(raw.format, raw.data + raw.row_bytes * row, cols, row_.data());
         sparse::add_magnitudes(std::span<const float>(row_.data(), cols), part_);
       }
       part_rows_ += rows;
     }
-    return weights_.matrix(name, rows, cols, product, out);
+    return weights_.matrices(names, rows, cols, product, out);
+  }
+  Status matrix(Weights::Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) noexcept {
+    return matrices({&name, 1}, rows, cols, &out);
   }
 
   Status add(const ops::Op& op) noexcept {
@@ -126,8 +130,8 @@ class Builder {
   Status feed_forward(std::uint32_t layer) noexcept {
     ops::Op gate_up = make(ops::OpKind::gate_up, layer, config_.dim);
     if (const Status s = weights_.vector({"ffn_norm.weight", layer}, config_.dim, gate_up.norm); !s) return s;
-    if (const Status s = matrix({"ffn_gate.weight", layer}, config_.ffn, config_.dim, gate_up.weight[0]); !s) return s;
-    if (const Status s = matrix({"ffn_up.weight", layer}, config_.ffn, config_.dim, gate_up.weight[1]); !s) return s;
+    const Weights::Name names[] = {{"ffn_gate.weight", layer}, {"ffn_up.weight", layer}};
+    if (const Status s = matrices(names, config_.ffn, config_.dim, gate_up.weight); !s) return s;
     if (const Status s = add(gate_up); !s) return s;
     ops::Op down = make(ops::OpKind::down, layer, config_.ffn);
     if (const Status s = matrix({"ffn_down.weight", layer}, config_.dim, config_.ffn, down.weight[0]); !s) return s;

@@ -39,8 +39,7 @@ struct Shape {
 
 bool Weights::has(Name name) const noexcept { return file_.find(Spelling(name)) != nullptr; }
 
-Status Weights::matrix(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
-                       ops::WeightView& out) const noexcept {
+Status Weights::find(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) const noexcept {
   const Spelling spelt(name);
   const std::string_view text = spelt;
   const TensorInfo* const tensor = file_.find(text);
@@ -64,17 +63,30 @@ Status Weights::matrix(Name name, std::uint32_t rows, std::uint32_t cols, ops::W
     return core::fail(Errc::bad_format, "tensor {} has {} bytes; expected {}", text, tensor->bytes,
                       out.row_bytes * rows);
   }
+  return {};
+}
+
+Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
+                         ops::WeightView* out) const noexcept {
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (const Status status = find(names[i], rows, cols, out[i]); !status) return status;
+  }
   if (placement_ == nullptr || placement_->info == nullptr) return {};
-  const std::size_t bytes = placement_->info->placed_bytes(placement_->shape, out, use);
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    bytes += placement_->info->placed_bytes(placement_->shape, out[i], use);
+  }
   if (placement_->backend != nullptr) {
-    const auto placed = placement_->backend->place(out, use);
-    if (!placed) return placed.error();
-    out = *placed;
+    if (const Status status = placement_->backend->place({out, names.size()}, use); !status) return status;
   } else if (!placement_->memory->reserve(bytes)) {
     return core::out_of_memory();
   }
   placement_->bytes += bytes;
-  if (bytes != 0 && placement_->discard && text != lookup_name) file_.discard(*tensor);
+  for (std::size_t i = 0; i < names.size() && placement_->discard; ++i) {
+    const bool packs = placement_->info->placed_bytes(placement_->shape, out[i], use) != 0;
+    const Spelling name(names[i]);
+    if (packs && std::string_view(name) != lookup_name) file_.discard(*file_.find(name));
+  }
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <kinglet/core/float_env.hpp>
 
 #include "core/fail.hpp"
+#include "core/huge_pages.hpp"
 #include "ops/batch_fault.hpp"
 #include "ops/shares.hpp"
 
@@ -25,6 +26,7 @@ CpuBackend::CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayou
       shape_(shape),
       layout_(layout),
       memory_(memory),
+      own_memory_(hooks.allocate == nullptr),
       workers_memory_(at<std::byte>(layout.workers), layout.workers_bytes, std::pmr::null_memory_resource()),
       pool_(shape.threads, hooks, &workers_memory_) {
   for (std::uint32_t i = 0; i < shape.max_rows; ++i) at<std::int32_t>(layout_.bad)[i] = -1;
@@ -66,34 +68,54 @@ std::size_t CpuBackend::placed_bytes(const ContextShape& shape, const WeightView
   return strip == 0 ? 0 : sizeof(PackedBlock) + strip * blocks(weight.rows, strip_rows);
 }
 
-Result<WeightView> CpuBackend::place(const WeightView& weight, WeightUse use) noexcept {
-  const std::size_t bytes = placed_bytes(shape_, weight, use);
-  if (bytes == 0) return weight;
-  return core::guarded([&]() -> Result<WeightView> {
+/// Packs strip after strip, on all threads.
+void CpuBackend::pack(const WeightView& from, const WeightView& to) noexcept {
+  struct Job {
+    const WeightView& from;
+    const WeightView& to;
+    std::atomic<std::uint32_t> next{0};
+  } job{from, to};
+  pool_.run(
+      [](void* context, std::size_t) {
+        Job& j = *static_cast<Job*>(context);
+        const std::uint32_t count = blocks(j.from.rows, strip_rows);
+        for (std::uint32_t i = j.next++; i < count; i = j.next++) {
+          const std::uint32_t first = i * strip_rows;
+          pack_strip(j.from.format, j.from.data + first * j.from.row_bytes, j.from.row_bytes,
+                     std::min(strip_rows, j.from.rows - first), j.from.cols,
+                     const_cast<std::byte*>(j.to.data) + i * j.to.row_bytes);
+        }
+      },
+      &job);
+}
+
+// Matrices of one shape that are read at once lie strip beside strip: streams that take turns cost a quarter of the
+// bandwidth.
+Status CpuBackend::place(std::span<WeightView> weights, WeightUse use) noexcept {
+  std::size_t bytes = 0;
+  bool alike = true;
+  for (const WeightView& w : weights) {
+    bytes += placed_bytes(shape_, w, use);
+    alike = alike && w.format == weights[0].format && w.rows == weights[0].rows && w.cols == weights[0].cols;
+  }
+  if (bytes == 0) return {};
+  return core::guarded([&]() -> Status {
     auto* block = new (memory_.allocate(bytes, alignof(PackedBlock))) PackedBlock{packed_, bytes};
     packed_ = block;
-    WeightView packed = weight;
-    packed.layout = WeightLayout::packed;
-    packed.row_bytes = strip_bytes(weight.format, weight.cols);
-    packed.data = reinterpret_cast<const std::byte*>(block + 1);
-    struct Job {
-      const WeightView& from;
-      const WeightView& to;
-      std::atomic<std::uint32_t> next{0};
-    } job{weight, packed};
-    pool_.run(
-        [](void* context, std::size_t) {
-          Job& j = *static_cast<Job*>(context);
-          const std::uint32_t count = blocks(j.from.rows, strip_rows);
-          for (std::uint32_t i = j.next++; i < count; i = j.next++) {
-            const std::uint32_t first = i * strip_rows;
-            pack_strip(j.from.format, j.from.data + first * j.from.row_bytes, j.from.row_bytes,
-                       std::min(strip_rows, j.from.rows - first), j.from.cols,
-                       const_cast<std::byte*>(j.to.data) + i * j.to.row_bytes);
-          }
-        },
-        &job);
-    return packed;
+    if (own_memory_) core::prefer_huge_pages(block, bytes);
+    std::byte* at = reinterpret_cast<std::byte*>(block + 1);
+    for (WeightView& w : weights) {
+      if (placed_bytes(shape_, w, use) == 0) continue;
+      WeightView packed = w;
+      const std::size_t strip = strip_bytes(w.format, w.cols);
+      packed.layout = WeightLayout::packed;
+      packed.row_bytes = alike ? strip * weights.size() : strip;
+      packed.data = at;
+      at += alike ? strip : strip * blocks(w.rows, strip_rows);
+      pack(w, packed);
+      w = packed;
+    }
+    return {};
   });
 }
 

@@ -33,7 +33,7 @@ class CpuBackend final : public Backend {
   static void destroy(Backend* backend, core::Memory& memory) noexcept;
 
   const char* name() const noexcept override { return isa_.name; }
-  Result<WeightView> place(const WeightView& weight, WeightUse use) noexcept override;
+  Status place(std::span<WeightView> weights, WeightUse use) noexcept override;
   Result<const float*> place(const float* vector, std::size_t n) noexcept override;
   Status begin(const Batch& batch) noexcept override;
   std::uint32_t phases(const Op& op) const noexcept override;
@@ -113,6 +113,7 @@ class CpuBackend final : public Backend {
   void attend_tile(std::uint32_t layer, std::uint32_t round, std::uint32_t tile, ThreadScratch& scratch) noexcept;
   void merge_tile(std::uint32_t round, std::uint32_t tile) noexcept;
 
+  void pack(const WeightView& from, const WeightView& to) noexcept;
   void run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept;
   bool packs(const WeightView& weight) const noexcept { return weight.layout == WeightLayout::packed; }
 
@@ -122,6 +123,7 @@ class CpuBackend final : public Backend {
   ContextShape shape_;
   CpuLayout layout_;
   core::Memory& memory_;
+  bool own_memory_;  ///< not the host's allocator
   std::pmr::monotonic_buffer_resource workers_memory_;
   core::ThreadPool pool_;
   PackedBlock* packed_ = nullptr;

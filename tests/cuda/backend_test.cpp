@@ -182,9 +182,7 @@ TEST_CASE("a call of CUDA that fails, wherever it is, is an error and leaks noth
           for (Op& op : list) {
             for (WeightView& w : op.weight) {
               if (!w || error) continue;
-              const auto placed = gpu.place(w, WeightUse::product);
-              error = placed.error();
-              if (placed) w = *placed;
+              error = gpu.place({&w, 1}, WeightUse::product).error();
             }
             for (std::size_t i = 0; i < 3 && !error; ++i) {
               if (op.bias[i] == nullptr) continue;

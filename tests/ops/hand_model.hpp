@@ -172,12 +172,16 @@ class Placed {
     backend_ = *created;
     for (ops::Op& op : ops_) {
       const auto use = op.kind == ops::OpKind::embed ? ops::WeightUse::lookup : ops::WeightUse::product;
-      for (ops::WeightView& w : op.weight) {
+      std::size_t count = 0;
+      for (const ops::WeightView& w : op.weight) {
         if (!w) continue;
         expected_bytes += info.placed_bytes(shape, w, use);
-        auto placed = backend_->place(w, use);
+        ++count;
+      }
+      const bool together = op.kind == ops::OpKind::gate_up;
+      for (std::size_t i = 0; i < count; i += together ? count : 1) {
+        const Status placed = backend_->place({op.weight + i, together ? count : 1}, use);
         if (!placed) error = placed.error();
-        w = *placed;
       }
       place(op.norm, shape.dim);
       for (std::size_t i = 0; i < 2; ++i) place(op.head_norm[i], shape.head_dim);

@@ -1,6 +1,7 @@
 // kinglet/model/weights.hpp: which tensor of a file is a certain weight, and has it the shape that the model needs?
 #pragma once
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include <kinglet/core/config.hpp>
@@ -38,8 +39,14 @@ class Weights {
 
   bool has(Name name) const noexcept;
   /// A matrix [rows][cols].
-  KINGLET_API Status matrix(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
-                            ops::WeightView& out) const noexcept;
+  Status matrix(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
+                ops::WeightView& out) const noexcept {
+    return matrices({&name, 1}, rows, cols, use, &out);
+  }
+  /// Matrices [rows][cols] that are read at once.
+  /// @param out  [names]
+  KINGLET_API Status matrices(std::span<const Name> names, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
+                              ops::WeightView* out) const noexcept;
   /// An FP32 vector [n].
   KINGLET_API Status vector(Name name, std::uint32_t n, const float*& out) const noexcept;
   /// The same, or null where the file has none.
@@ -49,6 +56,8 @@ class Weights {
   }
 
  private:
+  Status find(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) const noexcept;
+
   Gguf& file_;
   Placement* placement_;
 };

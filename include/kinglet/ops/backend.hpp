@@ -35,7 +35,7 @@ struct WeightView {
   quant::Format format = quant::Format::f32;
   std::uint32_t rows = 0;
   std::uint32_t cols = 0;
-  std::size_t row_bytes = 0;
+  std::size_t row_bytes = 0;        ///< from one row to the next; packed: whatever the backend counts in
   const std::byte* data = nullptr;  ///< where the backend's place() put it
   WeightLayout layout = WeightLayout::rows;
 
@@ -140,9 +140,11 @@ class Backend {
 
   virtual const char* name() const noexcept = 0;
 
-  /// Makes a matrix or vector (n FP32 values) of the mapped file usable by this backend. Where the result's layout is
-  /// `rows`, it lies where it was; a packed one is the backend's, which has taken placed_bytes() for it. out_of_memory.
-  virtual Result<WeightView> place(const WeightView& weight, WeightUse use) noexcept = 0;
+  /// Makes matrices of the mapped file usable by this backend, those that an op reads at once (gate and up) in one call.
+  /// Where a view's layout stays `rows`, it lies where it was; a packed one is the backend's, which has taken
+  /// placed_bytes() for it. out_of_memory.
+  virtual Status place(std::span<WeightView> weights, WeightUse use) noexcept = 0;
+  /// The same for a vector of n FP32 values.
   virtual Result<const float*> place(const float* vector, std::size_t n) noexcept = 0;
 
   /// Takes the rows of the next step; the spans must live until its last run().
