@@ -184,6 +184,17 @@ class Loader {
     return {};
   }
 
+  /// Has the backend take all its memory for weights at once.
+  Status reserve_weights(model::Placement placement) {
+    core::Memory uncounted(options_.hooks);
+    model::Forward nowhere(&uncounted);
+    placement.backend = nullptr;
+    placement.memory = &uncounted;
+    placement.discard = false;
+    const Status counted = model::build_forward(state_.file, state_.config, {}, placement, nowhere);
+    return counted ? state_.backend->reserve(placement.bytes) : counted;
+  }
+
   Status build() {
     struct Part {
       const EngineOptions& options;
@@ -204,6 +215,9 @@ class Loader {
     placement.shape = shape_of(state_);
     placement.memory = &state_.memory;
     placement.discard = state_.file.mapped() && options_.file_access == FileAccess::map;
+    if (state_.backend != nullptr) {
+      if (const Status reserved = reserve_weights(placement); !reserved) return reserved;
+    }
     const Status built = model::build_forward(state_.file, state_.config, forward, placement, state_.forward);
     if (!built) return built;
     if (placement.discard) weights_ = state_.mapped = state_.file.mapped_bytes();

@@ -89,6 +89,16 @@ void CpuBackend::pack(const WeightView& from, const WeightView& to) noexcept {
       &job);
 }
 
+Status CpuBackend::reserve(std::size_t bytes) noexcept {
+  if (bytes <= sizeof(PackedBlock)) return {};
+  return core::guarded([&]() -> Status {
+    auto* block = static_cast<PackedBlock*>(memory_.allocate(bytes, alignof(PackedBlock)));
+    packed_ = new (block) PackedBlock{packed_, bytes, sizeof(PackedBlock)};
+    if (own_memory_) core::prefer_huge_pages(block, bytes);
+    return {};
+  });
+}
+
 // Matrices of one shape that are read at once lie strip beside strip: streams that take turns cost a quarter of the
 // bandwidth.
 Status CpuBackend::place(std::span<WeightView> weights, WeightUse use) noexcept {
@@ -99,24 +109,24 @@ Status CpuBackend::place(std::span<WeightView> weights, WeightUse use) noexcept 
     alike = alike && w.format == weights[0].format && w.rows == weights[0].rows && w.cols == weights[0].cols;
   }
   if (bytes == 0) return {};
-  return core::guarded([&]() -> Status {
-    auto* block = new (memory_.allocate(bytes, alignof(PackedBlock))) PackedBlock{packed_, bytes};
-    packed_ = block;
-    if (own_memory_) core::prefer_huge_pages(block, bytes);
-    std::byte* at = reinterpret_cast<std::byte*>(block + 1);
-    for (WeightView& w : weights) {
-      if (placed_bytes(shape_, w, use) == 0) continue;
-      WeightView packed = w;
-      const std::size_t strip = strip_bytes(w.format, w.cols);
-      packed.layout = WeightLayout::packed;
-      packed.row_bytes = alike ? strip * weights.size() : strip;
-      packed.data = at;
-      at += alike ? strip : strip * blocks(w.rows, strip_rows);
-      pack(w, packed);
-      w = packed;
-    }
-    return {};
-  });
+  const std::size_t room = bytes - sizeof(PackedBlock);  // of a block of its own; in a common one it is enough too
+  if (packed_ == nullptr || packed_->bytes - packed_->used < room) {
+    if (const Status status = reserve(bytes); !status) return status;
+  }
+  std::byte* at = reinterpret_cast<std::byte*>(packed_) + packed_->used;
+  packed_->used += room;
+  for (WeightView& w : weights) {
+    if (placed_bytes(shape_, w, use) == 0) continue;
+    WeightView packed = w;
+    const std::size_t strip = strip_bytes(w.format, w.cols);
+    packed.layout = WeightLayout::packed;
+    packed.row_bytes = alike ? strip * weights.size() : strip;
+    packed.data = at;
+    at += alike ? strip : strip * blocks(w.rows, strip_rows);
+    pack(w, packed);
+    w = packed;
+  }
+  return {};
 }
 
 Result<const float*> CpuBackend::place(const float* vector, std::size_t) noexcept { return vector; }

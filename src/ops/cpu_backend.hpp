@@ -33,6 +33,7 @@ class CpuBackend final : public Backend {
   static void destroy(Backend* backend, core::Memory& memory) noexcept;
 
   const char* name() const noexcept override { return isa_.name; }
+  Status reserve(std::size_t bytes) noexcept override;
   Status place(std::span<WeightView> weights, WeightUse use) noexcept override;
   Result<const float*> place(const float* vector, std::size_t n) noexcept override;
   Status begin(const Batch& batch) noexcept override;
@@ -45,10 +46,11 @@ class CpuBackend final : public Backend {
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
 
  private:
-  /// Stands before each packed matrix.
+  /// Stands before packed matrices.
   struct alignas(64) PackedBlock {
     PackedBlock* next;
-    std::size_t bytes;
+    std::size_t bytes;  ///< this head included
+    std::size_t used;
   };
   /// The rows that an op's products read: row i is x + i * stride, K columns.
   struct Input {
@@ -102,8 +104,8 @@ class CpuBackend final : public Backend {
   void mark_bad(std::uint32_t row, std::uint32_t layer) noexcept;
   // cpu_products.cpp
   void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
-  void product(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows, Scratch& scratch,
-               float* acc) const noexcept;
+  void product(const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
+               std::uint32_t rows, ThreadScratch& scratch) const noexcept;
   void product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
                        Scratch& scratch, float* acc) const noexcept;
   // cpu_attention.cpp

@@ -6,17 +6,23 @@
 
 namespace kinglet::ops {
 
-/// acc[r][tile_outputs] = outputs [first, first + tile_outputs) of the prepared rows [row, row + rows); row is a
-/// multiple of a panel.
-void CpuBackend::product(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
-                         Scratch& scratch, float* acc) const noexcept {
-  if (!packs(weight)) return product_of_rows(weight, first, row, rows, scratch, acc);
-  const auto run = strips_.product[static_cast<std::size_t>(weight.format)];
-  for (std::uint32_t o = 0; o < tile_outputs && first + o < weight.rows; o += strip_rows) {
-    const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
-    for (std::uint32_t r = 0; r < rows; r += panel_rows) {
-      const Panel& panel = at<Panel>(layout_.panels)[(row + r) / panel_rows];
-      run(strip, weight.cols, panel, acc + r * tile_outputs + o, tile_outputs);
+/// acc[m][r][tile_outputs] = outputs [first, first + tile_outputs) of `count` matrices of one shape, for the prepared
+/// rows [row, row + rows); row is a multiple of a panel. Strips are read in the order in which they lie.
+void CpuBackend::product(const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
+                         std::uint32_t rows, ThreadScratch& scratch) const noexcept {
+  for (std::uint32_t o = 0; o < tile_outputs && first + o < weights[0].rows; o += strip_rows) {
+    for (std::size_t m = 0; m < count; ++m) {
+      const WeightView& weight = weights[m];
+      if (!packs(weight)) {
+        if (o == 0) product_of_rows(weight, first, row, rows, scratch.tile, scratch.acc[m]);
+        continue;
+      }
+      const auto run = strips_.product[static_cast<std::size_t>(weight.format)];
+      const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
+      for (std::uint32_t r = 0; r < rows; r += panel_rows) {
+        const Panel& panel = at<Panel>(layout_.panels)[(row + r) / panel_rows];
+        run(strip, weight.cols, panel, scratch.acc[m] + r * tile_outputs + o, tile_outputs);
+      }
     }
   }
 }
@@ -53,8 +59,7 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
   std::uint32_t first = tile / row_blocks * tile_outputs;
 
   if (op.kind == OpKind::gate_up) {
-    product(op.weight[0], first, row, count, scratch.tile, scratch.acc[0]);
-    product(op.weight[1], first, row, count, scratch.tile, scratch.acc[1]);
+    product(op.weight, 2, first, row, count, scratch);
     const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
     for (std::uint32_t r = 0; r < count; ++r) {
       for (std::size_t m = 0; m < 2; ++m) {
@@ -75,7 +80,7 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
     offset += op.weight[m].rows;
   }
   const WeightView& weight = op.weight[m];
-  product(weight, first, row, count, scratch.tile, scratch.acc[0]);
+  product(&weight, 1, first, row, count, scratch);
   const std::uint32_t n = std::min(tile_outputs, weight.rows - first);
   for (std::uint32_t r = 0; r < count; ++r) {
     float* y = scratch.acc[0] + r * tile_outputs;

@@ -140,6 +140,9 @@ class Backend {
 
   virtual const char* name() const noexcept = 0;
 
+  /// Takes the placed_bytes() of all matrices at once, so that they lie in one block; place() takes what is not there
+  /// yet. out_of_memory.
+  virtual Status reserve(std::size_t /*bytes*/) noexcept { return {}; }
   /// Makes matrices of the mapped file usable by this backend, those that an op reads at once (gate and up) in one call.
   /// Where a view's layout stays `rows`, it lies where it was; a packed one is the backend's, which has taken
   /// placed_bytes() for it. out_of_memory.
