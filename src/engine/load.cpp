@@ -118,7 +118,8 @@ class Loader {
     if (const Status s = progress.at(0.2f); !s) return s;
     if (const Status s = build(); !s) return s;
     if (const Status s = reserve(); !s) return s;
-    return count();
+    if (const Status s = count(); !s) return s;
+    return state_.file.unchanged();  // what was computed from the file, and copied, is of one file
   }
 
  private:

@@ -89,10 +89,16 @@ Status Gguf::State::add(std::span<const std::byte> file, std::uint64_t number, s
     version = part->version;
     alignment = part->alignment;
   }
-  for (const Entry& e : others) {
-    const std::optional<std::uint64_t> value = integer(e.type, e.data.data());
-    if ((e.key == "split.no" && value != number - 1) || (e.key == "split.count" && value != parts)) {
-      return fail(Errc::bad_format, "is not part {} of {} by its own account ({})", number, parts, e.key);
+  if (number > 1) {
+    for (const std::string_view key : {"split.no", "split.count"}) {
+      const std::uint64_t value = key == "split.no" ? number - 1 : parts;
+      const auto e = std::find_if(others.begin(), others.end(), [&](const Entry& other) { return other.key == key; });
+      if (e == others.end()) {
+        return fail(Errc::bad_format, "does not say which part it is: {} is missing; split the model anew", key);
+      }
+      if (integer(e->type, e->data.data()) != value) {
+        return fail(Errc::bad_format, "is not part {} of {} by its own account ({})", number, parts, key);
+      }
     }
   }
   bytes += file.size();

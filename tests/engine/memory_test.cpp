@@ -1,9 +1,10 @@
 // Every byte is counted, planned and given back; no allocation that fails loses anything.
 #include <filesystem>
 #include <thread>
+#include <utility>
 
+#include "tests/counting.hpp"
 #include "tests/data.hpp"
-#include "tests/engine/counting.hpp"
 #include "tests/engine/tiny_engine.hpp"
 #include "tests/sanitized.hpp"
 
@@ -17,16 +18,16 @@ using test::answer_of;
 using test::CountingHeap;
 using test::TinyEngine;
 
-std::atomic<std::size_t> test::global_allocations{0};
+std::atomic<std::size_t> global_allocations{0};
 
 #ifndef KINGLET_TEST_SANITIZED  // else only what comes through the hooks is counted
 void* operator new(std::size_t bytes) {
-  ++test::global_allocations;
+  ++global_allocations;
   if (void* const memory = std::malloc(bytes != 0 ? bytes : 1)) return memory;
   throw std::bad_alloc();
 }
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
-  ++test::global_allocations;
+  ++global_allocations;
   return std::malloc(bytes != 0 ? bytes : 1);
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
@@ -139,7 +140,7 @@ TEST_CASE("step, tokens, stop and rewind allocate nothing") {
     REQUIRE(b.submit("Nobody.", answer_of(20)).ok());
     REQUIRE(c.submit("Once upon a time", answer_of(20)).ok());
     auto fork_like = b.size();
-    const std::size_t calls = heap.calls, global = test::global_allocations;
+    const std::size_t calls = heap.calls, global = global_allocations;
     std::size_t tokens = 0;
     bool ok = true;
     for (int step = 0; step < 60; ++step) {
@@ -154,7 +155,7 @@ TEST_CASE("step, tokens, stop and rewind allocate nothing") {
     }
     ok = ok && b.rewind(fork_like).ok() && c.reset().ok();
     CHECK(heap.calls == calls);
-    CHECK(test::global_allocations == global);
+    CHECK(global_allocations == global);
     CHECK(ok);
     CHECK(tokens > 20);
     CHECK(a.finish_reason() != FinishReason::failed);
@@ -341,6 +342,24 @@ TEST_CASE("a file that changes while it is mapped is noticed at the next plan") 
     CHECK(session->stop().ok());
     CHECK(session->evaluate(ids, [](std::uint32_t, std::span<const float>) {}).error().code == Errc::io_error);
   }
+}
+
+TEST_CASE("a file that changes while it is loaded is noticed at the load's end") {
+  const test::TemporaryFile file(test::tiny_model().bytes());
+  EngineOptions options = test::small_options();
+  struct Writer {
+    std::string path;
+    bool done = false;
+  } writer{file.path()};
+  options.progress_user = &writer;
+  options.progress = [](void* user, float done) {
+    Writer& self = *static_cast<Writer*>(user);
+    if (done > 0.5f && !std::exchange(self.done, true)) std::ofstream(self.path, std::ios::app) << "more";
+    return true;
+  };
+  const auto engine = Engine::load(file.path(), options);
+  CHECK(writer.done);
+  CHECK(engine.error().code == Errc::io_error);
 }
 
 TEST_CASE("a load tells how far it is, and can be called off at every point") {

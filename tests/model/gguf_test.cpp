@@ -4,12 +4,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
 #include "tests/catch.hpp"
+#include "tests/counting.hpp"
 #include "tests/data.hpp"
 #include "tests/model/raw_gguf.hpp"
 
@@ -228,6 +231,18 @@ TEST_CASE("gguf: the parts of a split file are found, whichever is named") {
     folder.write("m-00002-of-00003.gguf", part(1, 4, "two", 3).bytes);
     CHECK(failure(paths[0]).code == Errc::bad_format);
   }
+  SECTION("a part does not say which one it is") {
+    for (const char* key : {"split.no", "split.count"}) {
+      RawGguf silent = part(1, 3, "two", 3);
+      const auto at = std::search(silent.bytes.begin(), silent.bytes.end(), reinterpret_cast<const std::byte*>(key),
+                                  reinterpret_cast<const std::byte*>(key) + std::strlen(key));
+      REQUIRE(at != silent.bytes.end());
+      *at = std::byte{'S'};
+      folder.write("m-00002-of-00003.gguf", silent.bytes);
+      CHECK(failure(paths[0]).code == Errc::bad_format);
+      CHECK(says(failure(paths[0]), key));
+    }
+  }
   SECTION("the first part tells of more parts than its name") {
     folder.write("m-00001-of-00003.gguf", part(0, 4, "one", 3).bytes);
     CHECK(failure(paths[0]).code == Errc::not_found);
@@ -311,23 +326,7 @@ TEST_CASE("gguf: paths that are no model") {
 }
 
 TEST_CASE("gguf: every allocation may fail") {
-  struct Budget {
-    std::size_t left = 0;
-    std::size_t blocks = 0;
-  } budget;
-  Hooks hooks;
-  hooks.user = &budget;
-  hooks.allocate = [](void* user, std::size_t bytes, std::size_t alignment) -> void* {
-    Budget& b = *static_cast<Budget*>(user);
-    if (b.left == 0) return nullptr;
-    --b.left;
-    ++b.blocks;
-    return ::operator new(bytes, std::align_val_t(alignment), std::nothrow);
-  };
-  hooks.deallocate = [](void* user, void* memory, std::size_t, std::size_t alignment) {
-    --static_cast<Budget*>(user)->blocks;
-    ::operator delete(memory, std::align_val_t(alignment));
-  };
+  test::CountingHeap heap;
   const Folder folder;
   std::vector<std::string> paths = {test::fixture("model/fixtures/qwen2.gguf")};
   for (std::uint16_t i = 0; i < 2; ++i) {
@@ -336,18 +335,18 @@ TEST_CASE("gguf: every allocation may fail") {
   }
   for (const std::string& path : paths) {
     for (const FileAccess access : {FileAccess::map, FileAccess::copy}) {
-      std::size_t allowed = 0;
+      long allowed = 0;
       for (bool done = false; !done; ++allowed) {
         REQUIRE(allowed < 1000);
-        core::Memory memory(hooks);
-        budget = {allowed, 0};
+        core::Memory memory(heap.hooks());
+        heap.countdown = allowed;
         {
           const auto file = Gguf::open(path, memory, access);
           done = file.ok();
           if (!done) CHECK(file.error().code == Errc::out_of_memory);
           if (done) CHECK(file->tensors().size() > 1);
         }
-        CHECK(budget.blocks == 0);
+        CHECK(heap.used == 0);
         CHECK(memory.used() == 0);
       }
       CHECK(allowed > 3);

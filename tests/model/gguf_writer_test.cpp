@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tests/catch.hpp"
+#include "tests/counting.hpp"
 
 using namespace kinglet;
 using namespace kinglet::model;
@@ -140,31 +141,15 @@ TEST_CASE("gguf writer: a full disk and a full memory are errors") {
 }
 
 TEST_CASE("gguf writer: every allocation may fail") {
-  struct Budget {
-    std::size_t left = 0;
-    std::size_t blocks = 0;
-  } budget;
-  Hooks hooks;
-  hooks.user = &budget;
-  hooks.allocate = [](void* user, std::size_t bytes, std::size_t align) -> void* {
-    Budget& b = *static_cast<Budget*>(user);
-    if (b.left == 0) return nullptr;
-    --b.left;
-    ++b.blocks;
-    return ::operator new(bytes, std::align_val_t(align), std::nothrow);
-  };
-  hooks.deallocate = [](void* user, void* memory, std::size_t, std::size_t align) {
-    --static_cast<Budget*>(user)->blocks;
-    ::operator delete(memory, std::align_val_t(align));
-  };
+  test::CountingHeap heap;
   const std::array<std::string_view, 2> words = {"a", "a string too long to be kept in place"};
   const auto data = count(20);
-  std::size_t allowed = 0;
+  long allowed = 0;
   for (bool done = false; !done; ++allowed) {
     REQUIRE(allowed < 100);
-    budget = {allowed, 0};
+    heap.countdown = allowed;
     {
-      core::Memory memory(hooks);
+      core::Memory memory(heap.hooks());
       Bytes out;
       GgufWriter writer(out.sink(), &memory);
       Status s = writer.add("a key too long to be kept in place", "value");
@@ -176,7 +161,7 @@ TEST_CASE("gguf writer: every allocation may fail") {
       done = s.ok();
       if (!done) CHECK(s.error().code == Errc::out_of_memory);
     }
-    CHECK(budget.blocks == 0);
+    CHECK(heap.used == 0);
   }
   CHECK(allowed > 5);
 }

@@ -1,4 +1,4 @@
-// tests/engine/counting.hpp: how many allocations does a stretch of code make, and what if the n-th fails?
+// tests/counting.hpp: how many allocations does a stretch of code make, and what if the n-th fails?
 #pragma once
 #include <atomic>
 #include <cstddef>
@@ -7,9 +7,6 @@
 #include <kinglet/core/hooks.hpp>
 
 namespace kinglet::test {
-
-/// Calls of the global operator new by anybody, while the tests run (memory_test.cpp replaces it).
-extern std::atomic<std::size_t> global_allocations;
 
 /// Hooks that count bytes and calls, and refuse the call that brings `countdown` to zero.
 struct CountingHeap {
