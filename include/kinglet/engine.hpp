@@ -59,8 +59,8 @@ class Engine {
   /// The final normed states of a text's tokens (BOS and EOS as the model adds them), pooled, not normalised. Blocking;
   /// uses a free session.
   /// @param out  [model().dim]; holds nothing of use after an error
-  /// invalid_argument: another size of `out`, or a text without tokens; context_full: the text is too long, or no session
-  /// or page is free; out_of_memory; not_finite; io_error, backend: as step(); busy; moved_from.
+  /// invalid_argument: another size of `out`, no value of Pooling, or a text without tokens; context_full: the text is too
+  /// long, or no session or page is free; out_of_memory; not_finite; io_error, backend: as step(); busy; moved_from.
   KINGLET_API Status embed(std::string_view text, Pooling pooling, std::span<float> out) noexcept;
 
   KINGLET_API MemoryUse memory() const noexcept;
@@ -75,6 +75,7 @@ class Engine {
  private:
   explicit Engine(engine::EngineState* state) noexcept : state_(state) {}
   engine::EngineState* state_ = nullptr;
+  text::Tokenizer no_tokenizer_;  ///< what an empty engine shows
 };
 
 }  // namespace kinglet

@@ -1,7 +1,8 @@
 // kinglet/options.hpp: what can a host ask for, and in which units?
 //
 // Every field has a default. A value out of its range is rejected with invalid_argument, never clamped. Views (strings
-// and spans) need to live only as long as the call they are handed to.
+// and spans) need to live only as long as the call they are handed to. One variable of the environment is read,
+// KINGLET_BACKEND, by Engine::load and Engine::plan where EngineOptions::backend is empty; nothing else reads any.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -26,7 +27,9 @@ using text::Message;
 struct EngineOptions {
   /// "scalar", "avx2", "avx512", "neon"; "" = $KINGLET_BACKEND if it is set, else the best this machine has.
   std::string_view backend{};
-  unsigned threads = 1;  ///< threads of a step, [1, 256]; 1 = the caller's alone, no thread is started
+  /// Threads of a step, [1, 256]; 1 = the caller's alone, no thread is started. What the system and std::thread take
+  /// for a thread (a stack, a few dozen bytes) does not come through `hooks`; with Hooks::parallel_for there are none.
+  unsigned threads = 1;
   /// Tokens a session can hold, [1, 2^24]; beyond the trained length: a warning in the log.
   std::uint32_t context = 2048;
   std::uint32_t max_sessions = 4;  ///< sessions open at once, [1, 1024]

@@ -54,7 +54,7 @@ void ThreadPool::stop() noexcept {
 
 void ThreadPool::run(void (*body)(void*, std::size_t), void* context) noexcept {
   if (threads_ == 1) return body(context, 0);
-  if (hooks_.parallel_for != nullptr) return hooks_.parallel_for(hooks_.user, threads_, body, context);
+  if (hooks_.parallel_for != nullptr) return run_on_host(body, context);
   body_ = body;
   context_ = context;
   finished_.store(0, std::memory_order_relaxed);
@@ -68,6 +68,21 @@ void ThreadPool::run(void (*body)(void*, std::size_t), void* context) noexcept {
        done = finished_.load(std::memory_order_acquire)) {
     wait_while(finished_, done);
   }
+}
+
+void ThreadPool::run_on_host(void (*body)(void*, std::size_t), void* context) noexcept {
+  struct Job {
+    void (*body)(void*, std::size_t);
+    void* context;
+    std::size_t threads;
+  } job{body, context, threads_};
+  hooks_.parallel_for(
+      hooks_.user, threads_,
+      [](void* j, std::size_t index) {
+        const Job& self = *static_cast<const Job*>(j);
+        if (index < self.threads) self.body(self.context, index);  // there is memory for so many threads only
+      },
+      &job);
 }
 
 void ThreadPool::work(std::size_t index) noexcept {

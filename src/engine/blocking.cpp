@@ -133,6 +133,7 @@ Status Engine::embed(std::string_view text, Pooling pooling, std::span<float> ou
     return core::fail(Errc::invalid_argument, "embed() gives {} numbers, and `out` has room for {}", state.config.dim,
                       out.size());
   }
+  if (pooling > Pooling::last) return Error{Errc::invalid_argument, "embed(): pooling is no value of its enumeration"};
   SessionOptions options;
   options.format = PromptFormat::text;
   auto session = open_session(options);

@@ -13,7 +13,7 @@ namespace kinglet::engine {
 /// rows (one row is bound by memory, many by arithmetic). `threads` tiles run at once, which is a round.
 class CostModel {
  public:
-  static constexpr std::size_t max_phases = 4;
+  static constexpr std::size_t max_phases = 4;  ///< attention has more, in rounds of two: they share the last two
   static constexpr std::size_t sampling = ops::op_kinds;  ///< the kind that stands for a session's commit
 
   void threads(unsigned n) noexcept { threads_ = n; }
@@ -25,7 +25,7 @@ class CostModel {
                     double left) const noexcept {
     if (left <= 0.0) return 0;
     if (left >= unlimited) return tiles;
-    const double rate = rates_[kind][std::min<std::size_t>(phase, max_phases - 1)][bucket(rows)];
+    const double rate = rates_[kind][slot(phase)][bucket(rows)];
     if (rate <= 0.0) return 1;
     const double rounds = left / (rate * static_cast<double>(std::max(cost, 1.0f)));
     if (rounds < 1.0) return 0;
@@ -38,7 +38,7 @@ class CostModel {
                 double spent) noexcept {
     const std::uint32_t rounds = (tiles + threads_ - 1) / threads_;
     const double now = std::max(spent, 1.0) / (rounds * static_cast<double>(std::max(cost, 1.0f)));
-    double& rate = rates_[kind][std::min<std::size_t>(phase, max_phases - 1)][bucket(rows)];
+    double& rate = rates_[kind][slot(phase)][bucket(rows)];
     // A quarter of the new value; an outlier (the thread was interrupted) counts as at most four times the old one.
     rate = rate <= 0.0 ? now : rate + (std::min(now, 4.0 * rate) - rate) * 0.25;
   }
@@ -47,6 +47,9 @@ class CostModel {
   static constexpr double unlimited = 60e9;  // a minute is no frame
   static constexpr std::size_t buckets = 8;
 
+  static std::size_t slot(std::uint32_t phase) noexcept {
+    return phase < max_phases ? phase : max_phases - 2 + phase % 2;
+  }
   static std::size_t bucket(std::size_t rows) noexcept {
     return std::min<std::size_t>(static_cast<std::size_t>(std::bit_width(rows) / 2), buckets - 1);
   }

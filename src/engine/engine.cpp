@@ -81,8 +81,7 @@ const model::ModelConfig& Engine::model() const noexcept {
 }
 
 const text::Tokenizer& Engine::tokenizer() const noexcept {
-  static const text::Tokenizer none;
-  return state_ != nullptr ? state_->tokenizer : none;
+  return state_ != nullptr ? state_->tokenizer : no_tokenizer_;
 }
 
 const char* Engine::backend() const noexcept { return state_ != nullptr ? state_->backend->name() : ""; }

@@ -92,6 +92,9 @@ Status check_messages(const SessionOptions& options) noexcept {
 }  // namespace
 
 Result<SessionSlot*> open_slot(EngineState& state, const SessionOptions& options) noexcept {
+  if (options.format > PromptFormat::text) {
+    return Error{Errc::invalid_argument, "SessionOptions::format is no value of its enumeration"};
+  }
   if (options.format == PromptFormat::chat && !state.has_template) {
     return Error{Errc::unsupported, "this model has no chat template; open the session with PromptFormat::text"};
   }

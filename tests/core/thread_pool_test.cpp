@@ -134,6 +134,19 @@ TEST_CASE("the host's own threads are used where it lends them, and none is star
   CHECK(host.most == 4);
 }
 
+TEST_CASE("an index that nobody asked for is ignored") {
+  Hooks hooks;
+  hooks.parallel_for = [](void*, std::size_t n, void (*body)(void*, std::size_t), void* context) {
+    for (const std::size_t i : {n, n + 1, SIZE_MAX}) body(context, i);
+    for (std::size_t i = 0; i < n; ++i) body(context, i);
+  };
+  core::Memory memory;
+  core::ThreadPool pool(3, hooks, &memory);
+  Counts counts{std::vector<int>(3)};
+  pool.run(count, &counts);
+  CHECK(counts.calls == std::vector<int>(3, 1));
+}
+
 TEST_CASE("pools come and go, with and without work") {
   core::Memory memory;
   for (int i = 0; i < 50; ++i) {

@@ -180,6 +180,8 @@ TEST_CASE("options of an engine and of a session out of their range are refused,
   SessionOptions session;
   session.format = PromptFormat::chat;
   CHECK(tiny.engine.open_session(session).error().code == Errc::unsupported);
+  session.format = static_cast<PromptFormat>(3);
+  CHECK(tiny.engine.open_session(session).error().code == Errc::invalid_argument);
   session.format = PromptFormat::text;
   session.system = "You are the blacksmith.";
   CHECK(tiny.engine.open_session(session).error().code == Errc::invalid_argument);
@@ -286,4 +288,5 @@ TEST_CASE("an empty model in memory, and an embedding of what is no text, are er
   TinyEngine tiny;
   std::vector<float> out(tiny.engine.model().dim);
   CHECK(tiny.engine.embed("a\xff", Pooling::mean, out).error().code == Errc::invalid_argument);
+  CHECK(tiny.engine.embed("a", static_cast<Pooling>(2), out).error().code == Errc::invalid_argument);
 }

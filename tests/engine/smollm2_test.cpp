@@ -13,6 +13,7 @@
 #include "examples/cli/pieces.hpp"
 #include "tests/catch.hpp"
 #include "tests/data.hpp"
+#include "tests/sanitized.hpp"
 
 using namespace kinglet;
 
@@ -147,13 +148,22 @@ TEST_CASE("SmolLM2's loss on a whole text: the reference's, and near it by defau
     return test::skip("the loss of a real model", "SmolLM2 and valid-small.txt");
   const std::string reference = contents(path);
   const double expected = number(reference, "ctx512");
+#ifdef KINGLET_TEST_SANITIZED
+  constexpr std::size_t scored = 1000;  // a sanitizer takes an hour for all, and would find no more
+#else
+  constexpr std::size_t scored = SIZE_MAX;
+#endif
   std::vector<std::int32_t> tokens;
-  const double exact = loss(reference_setting(), contents(text), SIZE_MAX, tokens);
+  const double exact = loss(reference_setting(), contents(text), scored, tokens);
   CHECK(tokens.size() == static_cast<std::size_t>(number(reference, "tokens")));
   const std::vector<std::int32_t> first = numbers(reference, "first_tokens");
   CHECK(std::vector<std::int32_t>(tokens.begin(), tokens.begin() + static_cast<std::ptrdiff_t>(first.size())) == first);
-  const double usual = loss({}, contents(text), SIZE_MAX, tokens);
+  const double usual = loss({}, contents(text), scored, tokens);
   CAPTURE(exact, usual);
+  if (scored < tokens.size()) {
+    CHECK(usual == Approx(exact).epsilon(0.01));
+    return;
+  }
   CHECK(exact == Approx(expected).epsilon(0.0002));
   CHECK(usual == Approx(expected).epsilon(0.002));
 }

@@ -21,8 +21,8 @@ struct Hooks {
   /// Takes back what `allocate` gave, with the same bytes and alignment. Set both or neither.
   void (*deallocate)(void* user, void* memory, std::size_t bytes, std::size_t alignment) = nullptr;
 
-  /// Runs body(context, i) for every i in [0, count), in any order, on any threads, and returns when all are done.
-  /// `count` never exceeds the option `threads`. Default: a pool of `threads` - 1 threads and the caller.
+  /// Runs body(context, i) once for every i in [0, count), on any threads, and returns when all are done; an i outside
+  /// is ignored. `count` never exceeds the option `threads`. Default: a pool of `threads` - 1 threads and the caller.
   void (*parallel_for)(void* user, std::size_t count, void (*body)(void* context, std::size_t index),
                        void* context) = nullptr;
 

@@ -28,10 +28,11 @@ class ThreadPool {
 
   /// Calls body(context, 0) here and body(context, i) on those threads i in [1, threads) that begin before it has
   /// returned, each at most once, and returns when all of these are done: bodies share their work out by a counter. The
-  /// host's parallel_for calls all of them. Not reentrant.
+  /// host's parallel_for calls all of them; an index of its own making is ignored. Not reentrant.
   void run(void (*body)(void* context, std::size_t index), void* context) noexcept;
 
  private:
+  void run_on_host(void (*body)(void* context, std::size_t index), void* context) noexcept;
   void work(std::size_t index) noexcept;
   void stop() noexcept;
 
