@@ -54,36 +54,42 @@ void add(Json& out, const MemoryPlan& plan) {
   out["plan_total_bytes"] = plan.total;
 }
 
+/// What a model's file and a shape both tell.
+template <class Sizes>
+void add_sizes(Json& out, const Sizes& sizes) {
+  out["layers"] = sizes.layers;
+  out["dim"] = sizes.dim;
+  out["heads"] = sizes.heads;
+  out["kv_heads"] = sizes.kv_heads;
+  out["head_dim"] = sizes.head_dim;
+  out["ffn"] = sizes.ffn;
+  out["vocab"] = sizes.vocab;
+}
+
 void add(Json& out, const model::ModelConfig& config) {
   out["name"] = config.name;
-  out["layers"] = config.layers;
-  out["dim"] = config.dim;
-  out["heads"] = config.heads;
-  out["kv_heads"] = config.kv_heads;
-  out["head_dim"] = config.head_dim;
-  out["ffn"] = config.ffn;
-  out["vocab"] = config.vocab;
+  add_sizes(out, config);
   out["trained_context"] = config.trained_context;
   out["tied_output"] = config.tied_output;
 }
 
-void add_tensors(Json& out, const model::Gguf& file) {
+/// The list of a model's tensors, and its sums.
+struct TensorList {
   std::uint64_t bytes = 0;
   std::uint64_t weights = 0;
   Json list = Json::array();
-  for (const model::TensorInfo& tensor : file.tensors()) {
-    bytes += tensor.bytes;
-    weights += tensor.elements();
-    list.push_back({{"name", tensor.name},
-                    {"shape", shape_text(tensor)},
-                    {"format", format_name(tensor)},
-                    {"bytes", tensor.bytes}});
+
+  void add(std::string_view name, const std::string& shape, const char* format, std::uint64_t size, std::uint64_t n) {
+    bytes += size;
+    weights += n;
+    list.push_back({{"name", name}, {"shape", shape}, {"format", format}, {"bytes", size}});
   }
-  out["parameters"] = weights;
-  out["tensor_bytes"] = bytes;
-  out["bits_per_weight"] = weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
-  out["tensors"] = std::move(list);
-}
+  void sums(Json& out) const {
+    out["parameters"] = weights;
+    out["tensor_bytes"] = bytes;
+    out["bits_per_weight"] = weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  }
+};
 
 void print(const Json& out) {
   for (const auto& [key, value] : out.items()) {
@@ -164,7 +170,12 @@ void inspect_file(const InspectFlags& flags) {
       add(out, *plan);
     }
   }
-  add_tensors(out, file);
+  TensorList tensors;
+  for (const model::TensorInfo& tensor : file.tensors()) {
+    tensors.add(tensor.name, shape_text(tensor), format_name(tensor), tensor.bytes, tensor.elements());
+  }
+  tensors.sums(out);
+  out["tensors"] = std::move(tensors.list);
   if (flags.check) check_values(file, flags.path, out);
   if (interrupted()) out["interrupted"] = true;
   finish(out, flags.model.json);
@@ -181,35 +192,21 @@ void inspect_shape(const InspectFlags& flags) {
   Json out;
   out["shape"] = shape->name;
   out["architecture"] = shape->family;
-  std::uint64_t bytes = 0;
-  std::uint64_t count = 0;
-  Json list = Json::array();
+  TensorList tensors;
   for (const TensorPlan& tensor : tensors_of(*shape, weights, output)) {
-    bytes += tensor.bytes();
-    count += tensor.elements();
-    const std::string size =
-        (tensor.rows == 0 ? "" : std::to_string(tensor.rows) + " x ") + std::to_string(tensor.cols);
-    list.push_back({{"name", tensor.name},
-                    {"shape", size},
-                    {"format", quant::info(tensor.format).name},
-                    {"bytes", tensor.bytes()}});
+    const std::string rows = tensor.rows == 0 ? "" : std::to_string(tensor.rows) + " x ";
+    tensors.add(tensor.name, rows + std::to_string(tensor.cols), quant::info(tensor.format).name, tensor.bytes(),
+                tensor.elements());
   }
   const std::uint64_t element = flags.model.kv == "fp32" ? 4 : 2;
   const std::uint64_t token = std::uint64_t{2} * shape->layers * shape->kv_heads * shape->head_dim * element;
-  out["layers"] = shape->layers;
-  out["dim"] = shape->dim;
-  out["heads"] = shape->heads;
-  out["kv_heads"] = shape->kv_heads;
-  out["head_dim"] = shape->head_dim;
-  out["ffn"] = shape->ffn;
-  out["vocab"] = shape->vocab;
-  out["parameters"] = count;
-  out["tensor_bytes"] = bytes;
+  add_sizes(out, *shape);
+  tensors.sums(out);
   out["kv_bytes_per_token"] = token;
   out["context"] = flags.model.context;
   out["plan_kv_cache_bytes"] =
       token * ((flags.model.context + ops::page_tokens - 1) / ops::page_tokens) * ops::page_tokens;
-  out["tensors"] = std::move(list);
+  out["tensors"] = std::move(tensors.list);
   finish(out, flags.model.json);
 }
 
