@@ -141,6 +141,10 @@ Status CpuBackend::begin(const Batch& batch) noexcept {
   }
   batch_ = batch;
   plan_attention();
+  if (quantizes_ffn()) {
+    const Input ffn{nullptr, 0, shape_.ffn, rows()};
+    for (std::uint32_t i = 0; i < blocks(rows(), panel_rows); ++i) lay_out_panel(OpKind::down, i, ffn);
+  }
   for (std::size_t r = 0; r < batch.rows.size(); ++r) at<std::int32_t>(layout_.bad)[r] = -1;
   return {};
 }
@@ -185,6 +189,7 @@ Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
     if (waves_ == 1 && phase + 1 != 2 * rounds_) return {};  // all is merged already
     return {rows() * shape_.kv_heads, static_cast<float>(shape_.heads / shape_.kv_heads * waves_ * shape_.head_dim)};
   }
+  if (phase == 0 && op.kind == OpKind::down && quantizes_ffn() && packs(op.weight[0])) return {};
   if (phase == 0) {
     const auto hidden = op.kind == OpKind::output ? static_cast<std::uint32_t>(batch_.hidden.size()) : 0;
     return {blocks(in.rows, panel_rows) + hidden, 4 * cols * panel_rows};

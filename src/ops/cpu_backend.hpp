@@ -95,7 +95,16 @@ class CpuBackend final : public Backend {
   /// Outputs of the op's products, side by side.
   std::uint32_t outputs(const Op& op) const noexcept;
 
+  Panel* panels(OpKind kind) const noexcept {
+    return at<Panel>(layout_.panels) + (kind == OpKind::down ? layout_.panels_each : 0);
+  }
+  /// Are a down op's inputs quantized where gate_up makes them? They are whole groups, and no gate comes between.
+  bool quantizes_ffn() const noexcept {
+    return shape_.activations == Activations::int8 && shape_.gate == 0.0f && shape_.ffn % 32 == 0;
+  }
+
   // cpu_rows.cpp
+  Panel& lay_out_panel(OpKind kind, std::uint32_t panel, const Input& in) noexcept;
   void embed_row(const Op& op, std::uint32_t row) noexcept;
   void prepare_panel(const Op& op, std::uint32_t panel) noexcept;
   void hidden_row(const Op& op, std::uint32_t i) noexcept;
@@ -104,7 +113,7 @@ class CpuBackend final : public Backend {
   void mark_bad(std::uint32_t row, std::uint32_t layer) noexcept;
   // cpu_products.cpp
   void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
-  void product(const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
+  void product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
                std::uint32_t rows, ThreadScratch& scratch) const noexcept;
   void product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
                        Scratch& scratch, float* acc) const noexcept;

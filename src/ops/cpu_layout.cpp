@@ -35,7 +35,9 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
   BlockPlanner<64> plan;
   plan.take({object_bytes});
   l.narrow_row = round_up(s.dim, 32);
-  l.wide_row = round_up(std::max({std::size_t{s.dim}, heads * s.head_dim, std::size_t{s.ffn}}), 32);
+  l.head_row = round_up(std::max(std::size_t{s.dim}, heads * s.head_dim), 32);
+  l.ffn_row = round_up(s.ffn, 32);
+  l.wide_row = std::max(l.head_row, l.ffn_row);
   l.qkv_row = round_up((heads + 2 * std::size_t{s.kv_heads}) * s.head_dim, 16);
   l.state = 2 + std::size_t{s.head_dim};
   l.x = plan.take({rows, l.narrow_row, f});
@@ -47,13 +49,14 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
   l.inputs = plan.take({rows, sizeof(ActivationRow)});
   const std::size_t int8_rows = s.activations == Activations::int8 ? rows : 0;
   const std::size_t fp8_rows = s.activations == Activations::fp8 ? rows : 0;
-  const std::size_t panels = (int8_rows + panel_rows - 1) / panel_rows;
+  l.panels_each = (int8_rows + panel_rows - 1) / panel_rows;
   l.q = plan.take({int8_rows, l.wide_row, sizeof(std::int16_t)});
   l.codes = plan.take({fp8_rows, l.wide_row, sizeof(std::int32_t)});
   l.scales = plan.take({int8_rows + fp8_rows, l.wide_row / 32, f});
   l.sums = plan.take({int8_rows + fp8_rows, l.wide_row / 16, sizeof(std::int32_t)});
-  l.panels = plan.take({panels, sizeof(Panel)});
-  l.panel_data = plan.take({panels, panel_bytes(l.wide_row)});
+  l.panels = plan.take({2 * l.panels_each, sizeof(Panel)});
+  l.panel_data = plan.take({l.panels_each, panel_bytes(l.head_row)});
+  l.wide_panels = plan.take({l.panels_each, panel_bytes(l.ffn_row)});
   l.states = plan.take({rows, heads, l.state, f});
   l.waves = plan.take({std::max(rows, std::size_t{least_waves}) - 1, heads, l.state, f});
   l.logits = plan.take({s.max_logits, s.vocab, f});

@@ -20,6 +20,8 @@ struct CpuLayout {
   // floats of a row
   std::size_t narrow_row;  ///< dim
   std::size_t wide_row;    ///< the largest of dim, heads * head_dim and ffn
+  std::size_t head_row;    ///< the larger of dim and heads * head_dim, a multiple of 32
+  std::size_t ffn_row;     ///< ffn, up to a multiple of 32
   std::size_t qkv_row;     ///< (heads + 2 * kv_heads) * head_dim
   std::size_t state;       ///< of a query: 2 + head_dim
   // offsets in bytes
@@ -33,8 +35,10 @@ struct CpuLayout {
   std::size_t codes;       ///< fp8: [max_rows][wide_row] int32
   std::size_t scales;      ///< [max_rows][wide_row / 32]
   std::size_t sums;        ///< [max_rows][wide_row / 16] int32
-  std::size_t panels;      ///< int8: [max_rows / 8] Panel
-  std::size_t panel_data;  ///< int8: [max_rows / 8][panel_bytes(wide_row)]
+  std::size_t panels;       ///< int8: [2][max_rows / panel_rows] Panel: what products read, and of gate_up's output
+  std::size_t panels_each;  ///< max_rows / panel_rows
+  std::size_t panel_data;   ///< int8: [max_rows / panel_rows][panel_bytes(head_row)]
+  std::size_t wide_panels;  ///< int8: [max_rows / panel_rows][panel_bytes(ffn_row)]
   std::size_t states;      ///< [max_rows * heads][state]
   std::size_t waves;       ///< [(max(max_rows, least_waves) - 1) * heads][state]
   std::size_t logits;      ///< [max_logits][vocab]

@@ -8,8 +8,8 @@ namespace kinglet::ops {
 
 /// acc[m][r][tile_outputs] = outputs [first, first + tile_outputs) of `count` matrices of one shape, for the prepared
 /// rows [row, row + rows); row is a multiple of a panel. Strips are read in the order in which they lie.
-void CpuBackend::product(const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
-                         std::uint32_t rows, ThreadScratch& scratch) const noexcept {
+void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first,
+                         std::uint32_t row, std::uint32_t rows, ThreadScratch& scratch) const noexcept {
   for (std::uint32_t o = 0; o < tile_outputs && first + o < weights[0].rows; o += strip_rows) {
     for (std::size_t m = 0; m < count; ++m) {
       const WeightView& weight = weights[m];
@@ -20,7 +20,7 @@ void CpuBackend::product(const WeightView* weights, std::size_t count, std::uint
       const auto run = strips_.product[static_cast<std::size_t>(weight.format)];
       const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
       for (std::uint32_t r = 0; r < rows; r += panel_rows) {
-        const Panel& panel = at<Panel>(layout_.panels)[(row + r) / panel_rows];
+        const Panel& panel = panels(kind)[(row + r) / panel_rows];
         run(strip, weight.cols, panel, scratch.acc[m] + r * tile_outputs + o, tile_outputs);
       }
     }
@@ -59,7 +59,7 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
   std::uint32_t first = tile / row_blocks * tile_outputs;
 
   if (op.kind == OpKind::gate_up) {
-    product(op.weight, 2, first, row, count, scratch);
+    product(op.kind, op.weight, 2, first, row, count, scratch);
     const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
     for (std::uint32_t r = 0; r < count; ++r) {
       for (std::size_t m = 0; m < 2; ++m) {
@@ -69,6 +69,12 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
       }
       kernels_.swiglu(scratch.acc[0] + r * tile_outputs, scratch.acc[1] + r * tile_outputs, n,
                       wide_row(row + r) + first);
+    }
+    for (std::uint32_t r = 0; r < count && quantizes_ffn(); r += panel_rows) {
+      const Panel& panel = panels(OpKind::down)[(row + r) / panel_rows];
+      const float* x[panel_rows];
+      for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = wide_row(row + r + i) + first;
+      strips_.quantize(x, first / 32, 1, panel);
     }
     return;
   }
@@ -80,7 +86,7 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
     offset += op.weight[m].rows;
   }
   const WeightView& weight = op.weight[m];
-  product(&weight, 1, first, row, count, scratch);
+  product(op.kind, &weight, 1, first, row, count, scratch);
   const std::uint32_t n = std::min(tile_outputs, weight.rows - first);
   for (std::uint32_t r = 0; r < count; ++r) {
     float* y = scratch.acc[0] + r * tile_outputs;

@@ -37,6 +37,16 @@ void CpuBackend::norm_row(const Op& op, std::uint32_t row, float* out) noexcept 
   mark_bad(row, op.kind == OpKind::output ? shape_.layers : op.layer);
 }
 
+/// Lays out the INT8 form of the inputs [panel * panel_rows, ...) of an op.
+Panel& CpuBackend::lay_out_panel(OpKind kind, std::uint32_t panel, const Input& in) noexcept {
+  const bool wide = kind == OpKind::down;
+  std::byte* memory = at<std::byte>(wide ? layout_.wide_panels : layout_.panel_data);
+  memory += panel * panel_bytes(wide ? layout_.ffn_row : layout_.head_row);
+  Panel& made = panels(kind)[panel];
+  made = make_panel(std::min(panel_rows, in.rows - panel * panel_rows), in.cols, memory);
+  return made;
+}
+
 /// Norm (where the op has one), gate, and the forms that the op's weights read, for the rows of one panel.
 void CpuBackend::prepare_panel(const Op& op, std::uint32_t panel) noexcept {
   const Input in = input(op);
@@ -71,8 +81,7 @@ void CpuBackend::prepare_panel(const Op& op, std::uint32_t panel) noexcept {
     }
   }
   if (strips) {
-    std::byte* memory = at<std::byte>(layout_.panel_data) + panel * panel_bytes(layout_.wide_row);
-    at<Panel>(layout_.panels)[panel] = strips_.quantize(x, count, in.cols, memory);
+    strips_.quantize(x, 0, in.cols / 32, lay_out_panel(op.kind, panel, in));
   }
 }
 

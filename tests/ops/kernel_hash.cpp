@@ -51,7 +51,8 @@ void strip_products(const ops::StripKernels& strips, Sha256& hash) {
       for (auto& row : x) at.push_back(row.data());
       std::vector<float> memory(panel_bytes(cols) / sizeof(float) + 16), out(rows * strip_rows);
       auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(memory.data()) + 63) / 64 * 64);
-      const Panel panel = strips.quantize(at.data(), rows, cols, aligned);
+      const Panel panel = make_panel(rows, cols, aligned);
+      strips.quantize(at.data(), 0, cols / 32, panel);
       strips.product[f](strip.data(), cols, panel, out.data(), strip_rows);
       add(hash, out);
     }

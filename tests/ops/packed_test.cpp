@@ -96,7 +96,8 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
           const auto want = expected(format, data, rows, cols, x);
           for (const Set& set : sets()) {
             std::vector<std::byte> memory(panel_bytes(cols) + 64);
-            const Panel panel = set.strips().quantize(pointers.data(), n, cols, memory.data());
+            const Panel panel = make_panel(n, cols, memory.data());
+            set.strips().quantize(pointers.data(), 0, cols / 32, panel);
             float out[panel_rows * strip_rows];
             set.strips().product[static_cast<std::size_t>(format)](strip.data(), cols, panel, out, strip_rows);
             for (std::uint32_t r = 0; r < n; ++r) {
@@ -140,8 +141,10 @@ TEST_CASE("a panel holds each row as the plain form has it, also where a number 
       std::vector<std::byte> memory(panel_bytes(cols) + 64);
       void* at = memory.data();
       std::size_t space = memory.size();
-      const Panel panel =
-          set.strips().quantize(rows, n, cols, static_cast<std::byte*>(std::align(64, panel_bytes(cols), at, space)));
+      const Panel panel = make_panel(n, cols, static_cast<std::byte*>(std::align(64, panel_bytes(cols), at, space)));
+      set.strips().quantize(rows, 0, 1, panel);
+      for (std::uint32_t r = 0; r < n; ++r) rows[r] += 32;
+      set.strips().quantize(rows, 1, cols / 32 - 1, panel);
       REQUIRE(panel.rows == n);
       for (std::uint32_t r = 0; r < n; ++r) {
         std::int16_t q[cols];

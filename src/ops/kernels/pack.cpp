@@ -113,4 +113,21 @@ void pack_strip(Format format, const std::byte* data, std::size_t row_bytes, std
   });
 }
 
+Panel make_panel(std::uint32_t rows, std::size_t cols, std::byte* memory) noexcept {
+  const std::size_t groups = cols / 32;
+  const auto take = [&]<class T>(T*, std::size_t count) {
+    std::byte* at = memory;
+    memory += (count * sizeof(T) + 63) / 64 * 64;
+    return reinterpret_cast<T*>(at);
+  };
+  Panel p{};
+  p.rows = rows;
+  p.q = take(p.q, rows * cols);
+  p.d = take(p.d, rows * groups);
+  p.zero = take(p.zero, rows * groups);
+  p.halves = take(p.halves, rows * groups * 2);
+  p.sum = take(p.sum, rows * groups);
+  return p;
+}
+
 }  // namespace kinglet::ops

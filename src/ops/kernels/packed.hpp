@@ -66,11 +66,11 @@ void pack_strip(quant::Format format, const std::byte* data, std::size_t row_byt
 /// Up to panel_rows rows of INT8 activations side by side, made once for all products that read them.
 struct Panel {
   std::uint32_t rows;
-  const std::int8_t* q;        ///< [groups][rows][32]
-  const float* d;              ///< [groups][rows]
-  const std::int32_t* zero;    ///< [groups][rows] -8 * sum of q: what codes with a zero point of 8 count too much
-  const std::int32_t* halves;  ///< [groups][rows][2] the same over 16 columns each
-  const float* sum;            ///< [groups][rows] sum of q
+  std::int8_t* q;        ///< [groups][rows][32]
+  float* d;              ///< [groups][rows]
+  std::int32_t* zero;    ///< [groups][rows] -8 * sum of q: what codes with a zero point of 8 count too much
+  std::int32_t* halves;  ///< [groups][rows][2] the same over 16 columns each
+  float* sum;            ///< [groups][rows] sum of q
 };
 
 /// Bytes of a panel's arrays for `cols` columns, each array and the whole a multiple of 64.
@@ -78,9 +78,12 @@ constexpr std::size_t panel_bytes(std::size_t cols) noexcept {
   return (panel_rows * (cols + cols / 32 * (sizeof(float) * 2 + sizeof(std::int32_t) * 3)) + 6 * 64) / 64 * 64;
 }
 
+/// An empty panel; memory is [panel_bytes(cols)], 64-byte aligned.
+Panel make_panel(std::uint32_t rows, std::size_t cols, std::byte* memory) noexcept;
+
 struct StripKernels {
-  /// Makes a panel of `rows` rows; memory is [panel_bytes(cols)], 64-byte aligned.
-  Panel (*quantize)(float* const* x, std::uint32_t rows, std::size_t cols, std::byte* memory);
+  /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them.
+  void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
   /// out[r * stride + i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the panel's rows, by format.
   void (*product[quant::format_count])(const std::byte* strip, std::size_t cols, const Panel& x, float* out,
                                         std::size_t stride);

@@ -183,42 +183,30 @@ void strip_product(const std::byte* strip, std::size_t cols, const Panel& p, flo
   }
 }
 
-Panel quantize_panel(float* const* x, std::uint32_t rows, std::size_t cols, std::byte* memory) {
-  const std::size_t groups = cols / 32;
-  const auto take = [&](std::size_t bytes) {
-    std::byte* at = memory;
-    memory += (bytes + 63) / 64 * 64;
-    return at;
-  };
-  auto* q = reinterpret_cast<std::int8_t*>(take(rows * cols));
-  auto* d = reinterpret_cast<float*>(take(rows * groups * sizeof(float)));
-  auto* zero = reinterpret_cast<std::int32_t*>(take(rows * groups * sizeof(std::int32_t)));
-  auto* halves = reinterpret_cast<std::int32_t*>(take(rows * groups * 2 * sizeof(std::int32_t)));
-  auto* sum = reinterpret_cast<float*>(take(rows * groups * sizeof(float)));
-  for (std::uint32_t r = 0; r < rows; ++r) {
-    for (std::size_t g = 0; g < groups; ++g) {
-      const std::size_t at = g * rows + r;
+void quantize_groups(const float* const* x, std::size_t first, std::size_t count, const Panel& p) {
+  for (std::uint32_t r = 0; r < p.rows; ++r) {
+    for (std::size_t g = 0; g < count; ++g) {
+      const std::size_t at = (first + g) * p.rows + r;
       const float* from = x[r] + 32 * g;
       const float amax = largest32(from);
       const bool none = amax < 0x1p-100f;
       const float inverse = none ? 0.0f : 127.0f / amax;
-      d[at] = none ? 0.0f : amax / 127.0f;
+      p.d[at] = none ? 0.0f : amax / 127.0f;
       std::int32_t sums[2];
       for (std::size_t h = 0; h < 2; ++h) {
-        sums[h] = round16(from + 16 * h, inverse, q + 32 * at + 16 * h);
-        halves[2 * at + h] = -8 * sums[h];
+        sums[h] = round16(from + 16 * h, inverse, p.q + 32 * at + 16 * h);
+        p.halves[2 * at + h] = -8 * sums[h];
       }
-      zero[at] = -8 * (sums[0] + sums[1]);
-      sum[at] = static_cast<float>(sums[0] + sums[1]);
+      p.zero[at] = -8 * (sums[0] + sums[1]);
+      p.sum[at] = static_cast<float>(sums[0] + sums[1]);
     }
   }
-  return {rows, q, d, zero, halves, sum};
 }
 
 const StripKernels& strip_kernels() noexcept {
   using quant::Format;
   static constexpr StripKernels table = [] {
-    StripKernels k{quantize_panel, {}};
+    StripKernels k{quantize_groups, {}};
     const auto at = [&k](Format f) -> auto& { return k.product[static_cast<std::size_t>(f)]; };
     at(Format::q4_0) = strip_product<Format::q4_0>;
     at(Format::q4_1) = strip_product<Format::q4_1>;
