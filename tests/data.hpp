@@ -37,7 +37,8 @@ inline std::string fixture(const std::string& relative) {
   return (std::filesystem::path(KINGLET_SOURCE_DIR) / "tests" / relative).string();
 }
 
-/// Says on stdout that a test was skipped, and for want of what.
+/// Says on stdout that a test was skipped, and for want of what: the name of a file as data() or model_cache() takes it
+/// (and of no file that is there, which .ci/skipped calls a failure), or in words.
 inline void skip(const char* what, const char* needs) { std::printf("SKIPPED: %s (needs %s)\n", what, needs); }
 
 }  // namespace kinglet::test

@@ -145,7 +145,7 @@ TEST_CASE("all memory comes from the host's allocator, and plan() foretells it")
 
 TEST_CASE("all memory of a real model comes from the host's allocator, and plan() foretells it", "[slow]") {
   const std::string path = test::model_cache(test::smollm2);
-  if (path.empty()) return test::skip("the memory of a real model", "SmolLM2");
+  if (path.empty()) return test::skip("the memory of a real model", test::smollm2);
   check_model(path, 2048, FileAccess::map);
   check_model(path, 512, FileAccess::copy);
 }

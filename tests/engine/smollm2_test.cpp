@@ -103,7 +103,8 @@ double loss(EngineOptions options, const std::string& text, std::size_t limit, s
 
 TEST_CASE("SmolLM2 answers as its FP32 reference does, token for token", "[slow]") {
   const std::string model = test::model_cache(test::smollm2), path = test::data("models/reference.json");
-  if (model.empty() || path.empty()) return test::skip("the answer of a real model", "SmolLM2 and reference.json");
+  if (model.empty()) return test::skip("the answer of a real model", test::smollm2);
+  if (path.empty()) return test::skip("the answer of a real model", "models/reference.json");
   const std::string reference = contents(path);
   const std::vector<std::int32_t> prompt = numbers(reference, "prompt_tokens");
   const std::vector<std::int32_t> answer = numbers(reference, "greedy_tokens");
@@ -144,8 +145,8 @@ TEST_CASE("SmolLM2 answers as its FP32 reference does, token for token", "[slow]
 
 TEST_CASE("SmolLM2's loss on a whole text: the reference's, and near it by default", "[slow]") {
   const std::string text = test::data("models/valid-small.txt"), path = test::data("models/reference.json");
-  if (test::model_cache(test::smollm2).empty() || text.empty() || path.empty())
-    return test::skip("the loss of a real model", "SmolLM2 and valid-small.txt");
+  if (test::model_cache(test::smollm2).empty()) return test::skip("the loss of a real model", test::smollm2);
+  if (text.empty() || path.empty()) return test::skip("the loss of a real model", "models/valid-small.txt");
   const std::string reference = contents(path);
   const double expected = number(reference, "ctx512");
 #ifdef KINGLET_TEST_SANITIZED

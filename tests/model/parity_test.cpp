@@ -107,8 +107,9 @@ TEST_CASE("every family's logits are those of transformers") {
 
 TEST_CASE("logits of the parity models") {
   for (const char* const name : {"llama", "qwen2"}) {
-    const std::string path = test::data(std::string("parity/") + name + ".gguf");
-    if (path.empty()) return test::skip("logits of the parity models", "parity/*.gguf");
+    const std::string file = std::string("parity/") + name + ".gguf";
+    const std::string path = test::data(file);
+    if (path.empty()) return test::skip("logits of the parity models", file.c_str());
     const auto tokens = read_tokens(test::data("parity/tokens.txt"));
     const auto expected = read_floats(test::data(std::string("parity/") + name + ".logits.f32"));
     const std::size_t vocab = expected.size() / tokens.size();

@@ -66,9 +66,10 @@ TEST_CASE("The tokenizer of a model file") {
 TEST_CASE("Every case of the tokenizer files") {
   const std::string separator = "\n__ggml_vocab_test__\n";
   for (const char* name : {"gpt-2", "deepseek-llm", "llama-spm"}) {
-    const std::string path = test::data("tokenizers/" + std::string(name) + ".gguf");
+    const std::string file = "tokenizers/" + std::string(name) + ".gguf";
+    const std::string path = test::data(file);
     if (path.empty()) {
-      test::skip("every case of the tokenizer files", name);
+      test::skip("every case of the tokenizer files", file.c_str());
       continue;
     }
     core::Memory memory;
@@ -90,7 +91,8 @@ TEST_CASE("Every case of the tokenizer files") {
 TEST_CASE("SmolLM2's tokens of a whole book chapter") {
   const std::string path = test::model_cache(test::smollm2);
   const std::string text = test::data("models/valid-small.txt");
-  if (path.empty() || text.empty()) return test::skip("SmolLM2's tokens", "the model and models/valid-small.txt");
+  if (path.empty()) return test::skip("SmolLM2's tokens", test::smollm2);
+  if (text.empty()) return test::skip("SmolLM2's tokens", "models/valid-small.txt");
   core::Memory memory;
   const auto digest = [&](std::string_view pre) {
     const text::Tokenizer tokenizer = load(path, memory, pre);

@@ -184,9 +184,10 @@ TEST_CASE("models' templates render as transformers renders them") {
       model = f.text;
       open = nullptr;
       const bool small = model == "SmolLM2";
-      const std::string path = small ? test::model_cache(test::smollm2) : test::data("templates/" + model);
+      const std::string file = small ? test::smollm2 : "templates/" + model;
+      const std::string path = small ? test::model_cache(file) : test::data(file);
       source = path.empty() ? "" : small ? gguf_string(path, "tokenizer.chat_template") : read(path);
-      if (path.empty()) test::skip(("the chat template of " + model).c_str(), "the shared data or the model cache");
+      if (path.empty()) test::skip(("the chat template of " + model).c_str(), file.c_str());
     } else if (f.name == "case") {
       name = f.text;
       options = usual();
