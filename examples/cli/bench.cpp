@@ -1,6 +1,7 @@
-// examples/cli/bench.cpp: kinglet bench: how fast is a model here, and how near to what the memory can deliver?
+// examples/cli/bench.cpp: kinglet bench: how fast is a model here, and how near to what the machine can deliver?
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
@@ -11,6 +12,10 @@
 #include <kinglet/model/gguf.hpp>
 #include <nlohmann/json.hpp>
 
+#include "bench_peers.hpp"
+#include "bench_plot.hpp"
+#include "bench_rows.hpp"
+#include "bench_run.hpp"
 #include "failure.hpp"
 #include "files.hpp"
 #include "generation.hpp"
@@ -18,16 +23,13 @@
 #include "layout.hpp"
 #include "machine.hpp"
 #include "options.hpp"
+#include "output_file.hpp"
 #include "program.hpp"
 #include "progress.hpp"
-#include "random.hpp"
 #include "synthesis.hpp"
 
 namespace kinglet::cli {
 namespace {
-
-using Json = nlohmann::ordered_json;
-using Milliseconds = std::chrono::duration<double, std::milli>;
 
 struct BenchFlags {
   ModelFlags model;
@@ -35,11 +37,19 @@ struct BenchFlags {
   std::string shape;
   std::string weights = "q4_0";
   std::string output;
+  std::vector<std::string> suite;
   std::uint32_t prompt = 256;
   std::uint32_t tokens = 64;
   std::uint32_t sessions = 1;
+  std::uint32_t long_prompt = 8192;
+  std::uint32_t repeats = 3;
   std::uint64_t seed = 1;
   double budget_ms = 0;
+  std::string arrivals;
+  double arrival_rate = 2;
+  bool first_token = false;
+  std::string plot;
+  std::vector<std::string> compare;
 };
 
 /// A model that is made for the run and goes with it.
@@ -55,126 +65,237 @@ struct TemporaryModel {
   }
 };
 
-/// What the sessions did together.
-struct Measured {
-  double prefill_s = 0;  ///< from the first submit until every session has its first token
-  double decode_s = 0;   ///< from there on
-  std::uint64_t decoded = 0;
-  std::vector<double> steps_ms;
-  double longest_wait_ms = 0;  ///< between two tokens of a session
+/// One row of the table: its work, and which of the two rates it is about.
+struct Planned {
+  std::string name;
+  BenchWork work;
+  bool prefill = true;
+  bool decode = true;
+  bool attention = false;
+  bool once = false;  ///< takes so long that it is not repeated
 };
 
-/// Bytes of weights that one decoded token reads: all matrices, of an untied embedding one row.
-std::uint64_t weight_bytes_per_token(const std::string& path) {
+WeightCost weight_cost(const std::string& path) {
   core::Memory memory;
   const model::Gguf file = take(model::Gguf::open(path, memory), path);
   const bool untied = file.find("output.weight") != nullptr;
-  std::uint64_t bytes = 0;
-  for (const model::TensorInfo& tensor : file.tensors())
-    bytes += untied && tensor.name == "token_embd.weight" ? tensor.bytes / tensor.dims[1] : tensor.bytes;
-  return bytes;
+  WeightCost cost;
+  for (const model::TensorInfo& tensor : file.tensors()) {
+    const bool lookup = untied && tensor.name == "token_embd.weight";
+    cost.file_bytes += tensor.bytes;
+    cost.bytes_per_token += lookup ? tensor.bytes / tensor.dims[1] : tensor.bytes;
+    if (tensor.rank < 2 || lookup) continue;
+    cost.multiplies_per_token += static_cast<double>(tensor.elements());
+    if (tensor.name.substr(0, 4) == "blk.") cost.block_multiplies += static_cast<double>(tensor.elements());
+  }
+  return cost;
 }
 
-std::vector<Session> start(Engine& engine, const BenchFlags& flags) {
-  std::vector<Session> sessions;
-  Random random(flags.seed);
-  const std::uint32_t vocab = engine.model().vocab;
-  for (std::uint32_t i = 0; i < flags.sessions; ++i) {
-    std::vector<std::int32_t> prompt;
-    while (prompt.size() < flags.prompt) {
-      const auto token = static_cast<std::int32_t>(random.below(vocab));
-      if (engine.tokenizer().type(token) == text::TokenType::normal) prompt.push_back(token);
+/// The rows that `flags` ask for.
+std::vector<Planned> plan_rows(const BenchFlags& flags) {
+  const auto asked = [&](const char* name) {
+    return std::any_of(flags.suite.begin(), flags.suite.end(),
+                       [&](const std::string& s) { return s == name || s == "all"; });
+  };
+  std::vector<Planned> rows;
+  const std::uint64_t seed = flags.seed;
+  if (flags.suite.empty()) {
+    Planned row{"prefill and decode", {flags.sessions, flags.prompt, flags.tokens, flags.budget_ms, 0, seed}};
+    if (!flags.arrivals.empty()) {
+      row.work.arrivals_per_s = flags.arrival_rate;
+      row.name = "sessions that arrive";
+      row.prefill = false;
     }
-    sessions.push_back(take(engine.open_session({.format = PromptFormat::text}), "a session"));
-    GenerateOptions options{.max_new_tokens = flags.tokens, .ignore_end = true};
-    options.sampling.seed = flags.seed + i;
-    check(sessions.back().submit_tokens(prompt, options), "the prompt");
+    rows.push_back(row);
   }
-  return sessions;
+  if (asked("decode")) rows.push_back({"decode", {1, 16, flags.tokens, 0, 0, seed}, false});
+  if (asked("prefill")) rows.push_back({"prefill 512", {1, 512, 2, 0, 0, seed}, true, false});
+  for (const std::uint32_t n : {8u, 16u, 32u}) {
+    if (asked("batch")) rows.push_back({fmt::format("decode of {}", n), {n, 16, 32, 0, 0, seed}, false});
+  }
+  if (asked("long"))
+    rows.push_back(
+        {fmt::format("at {}", flags.long_prompt), {1, flags.long_prompt, 32, 0, 0, seed}, true, true, true, true});
+  if (asked("budget")) {
+    const double budget = flags.budget_ms > 0 ? flags.budget_ms : 2.0;
+    rows.push_back({fmt::format("steps of {:g} ms", budget), {1, 64, flags.tokens, budget, 0, seed}, false});
+  }
+  return rows;
 }
 
-Measured measure(Engine& engine, const BenchFlags& flags) {
-  const std::chrono::nanoseconds budget =
-      flags.budget_ms > 0 ? std::chrono::duration_cast<std::chrono::nanoseconds>(Milliseconds(flags.budget_ms))
-                          : std::chrono::nanoseconds(std::chrono::hours(1));
-  std::vector<Session> sessions = start(engine, flags);
-  std::vector<double> last_ms(sessions.size(), 0);
-  std::vector<bool> began(sessions.size(), false);
-  std::size_t beginning = sessions.size();
-  Measured out;
-  const Stopwatch watch;
-  for (bool running = true; running && !interrupted();) {
-    const double before = watch.seconds() * 1e3;
-    take(engine.step(budget), "a step");
-    const double now = watch.seconds() * 1e3;
-    out.steps_ms.push_back(now - before);
-    running = false;
-    const bool all_began = beginning == 0;
-    for (std::size_t i = 0; i < sessions.size(); ++i) {
-      if (sessions[i].state() == SessionState::poisoned)
-        bad_input("a session failed: {}", static_cast<const char*>(sessions[i].error().message));
-      running = running || sessions[i].state() == SessionState::running;
-      if (sessions[i].tokens().empty()) continue;
-      if (began[i]) out.longest_wait_ms = std::max(out.longest_wait_ms, now - last_ms[i]);
-      beginning -= began[i] ? 0 : 1;
-      began[i] = true;
-      last_ms[i] = now;
-      if (all_began) out.decoded += sessions[i].tokens().size();
-    }
-    if (!all_began && beginning == 0) out.prefill_s = now * 1e-3;
+double kv_bytes(const EngineOptions& options, const model::ModelConfig& m, const BenchWork& work) {
+  const double element = options.kv == KvFormat::fp32 ? 4 : 2;
+  return 2.0 * m.layers * m.kv_heads * m.head_dim * element * (work.prompt + work.tokens / 2.0);
+}
+
+void add_sample(BenchRow& row, const BenchSample& sample, const Planned& planned) {
+  if (planned.prefill) row.prefill.add(sample.prefill_rate(planned.work));
+  if (planned.decode) row.decode.add(sample.decode_rate());
+  row.steps_ms.insert(row.steps_ms.end(), sample.steps_ms.begin(), sample.steps_ms.end());
+  row.spins_ms.insert(row.spins_ms.end(), sample.spins_ms.begin(), sample.spins_ms.end());
+  if (planned.work.arrivals_per_s > 0)
+    for (const double ms : sample.first_token_ms) row.first_token_ms.add(ms);
+  row.longest_wait_ms = std::max(row.longest_wait_ms, sample.longest_wait_ms);
+}
+
+/// Measures the limits after a run, again where its share would be above what there can be: then other work has slowed
+/// them. The row gets the higher of these and those before the run.
+Limits measure_limits(BenchRow& row, LimitGauge& gauge, const Limits& before) {
+  constexpr int tries = 5;
+  Limits now = gauge.measure();
+  row.limits.push_back(best_of(before, now));
+  for (int i = 1; i < tries && !impossible_share(row).empty(); ++i) {
+    now = best_of(now, gauge.measure());
+    row.limits.back() = best_of(before, now);
   }
-  out.decode_s = watch.seconds() - out.prefill_s;
+  return now;
+}
+
+/// Runs a row's repeats, each between two measurements of the limits, of which the higher counts.
+BenchRow measure(Engine& engine, const EngineOptions& options, const BenchFlags& flags, Planned planned, BenchRow row,
+                 LimitGauge& gauge, Limits& last) {
+  row.work = planned.name;
+  row.sessions = planned.work.sessions;
+  row.prompt = planned.work.prompt;
+  row.tokens = planned.work.tokens;
+  row.step_rows = options.max_rows;
+  row.budget_ms = planned.work.budget_ms;
+  row.kv_bytes = kv_bytes(options, engine.model(), planned.work);
+  for (std::uint32_t i = 0; i < (planned.once ? 1 : flags.repeats) && !interrupted(); ++i) {
+    planned.work.seed += 1000;
+    const BenchSample sample = run_work(engine, planned.work);
+    if (interrupted()) break;
+    add_sample(row, sample, planned);
+    if (planned.attention) row.attention.add(attention_flops(engine, options, planned.work.prompt, options.max_rows));
+    if (row.peak_rss == 0) row.peak_rss = peak_rss_bytes();
+    last = measure_limits(row, gauge, last);
+  }
+  if (row.spins_ms.empty()) row.spins_ms = spin_times(std::chrono::milliseconds(1), 100);
+  row.interrupted = interrupted();
+  return row;
+}
+
+/// How the same flags look to a process that only wants its first token.
+std::vector<std::string> first_token_arguments(const BenchFlags& flags, const EngineOptions& options,
+                                               const std::string& path) {
+  std::vector<std::string> out = {"kinglet",
+                                  "bench",
+                                  path,
+                                  "--first-token",
+                                  "--prompt-tokens",
+                                  "512",
+                                  "--threads",
+                                  std::to_string(options.threads),
+                                  "--activations",
+                                  flags.model.activations,
+                                  "--kv",
+                                  flags.model.kv,
+                                  "--scores",
+                                  flags.model.scores};
+  if (!flags.model.backend.empty()) out.insert(out.end(), {"--backend", flags.model.backend});
+  if (!flags.model.output_weights.empty()) out.insert(out.end(), {"--output-weights", flags.model.output_weights});
   return out;
 }
 
-double rate(double count, double seconds) { return seconds > 0 ? count / seconds : 0.0; }
-
-Json report(const BenchFlags& flags, const EngineOptions& options, Engine& engine, const std::string& path,
-            double load_ms) {
-  const Measured run = measure(engine, flags);
-  const model::ModelConfig& m = engine.model();
-  const std::uint64_t element = options.kv == KvFormat::fp32 ? 4 : 2;
-  const double kv =
-      2.0 * m.layers * m.kv_heads * m.head_dim * static_cast<double>(element) * (flags.prompt + flags.tokens / 2.0);
-  const std::uint64_t weights = weight_bytes_per_token(path);
-  const double decode = rate(static_cast<double>(run.decoded), run.decode_s);
-  const double bandwidth = read_gb_per_s(options.threads);
-  Json out;
-  out["work"] = flags.shape.empty() ? std::filesystem::path(path).filename().string() : flags.shape;
-  out["backend"] = engine.backend();
-  out["rows"] = flags.sessions;
-  out["threads"] = options.threads;
-  out["prompt_tokens"] = flags.prompt;
-  out["new_tokens"] = flags.tokens;
-  out["prefill_tokens_per_s"] = rate(static_cast<double>(flags.prompt) * flags.sessions, run.prefill_s);
-  out["decode_tokens_per_s"] = decode;
-  out["weight_bytes_per_token"] = weights;
-  out["kv_bytes_per_token"] = kv;
-  out["read_gb_per_s"] = bandwidth;
-  // A batch reads the weights once for all its rows.
-  const double bytes = static_cast<double>(weights) / flags.sessions + kv;
-  out["decode_bandwidth_fraction"] = rate(bytes * decode * 1e-9, bandwidth);
-  out["step_p99_ms"] = percentile(run.steps_ms, 0.99);
-  out["step_p999_ms"] = percentile(run.steps_ms, 0.999);
-  if (flags.budget_ms > 0) {
-    const auto spins = spin_times(std::chrono::duration_cast<std::chrono::nanoseconds>(Milliseconds(flags.budget_ms)),
-                                  std::min<std::size_t>(run.steps_ms.size(), 2000));
-    out["budget_ms"] = flags.budget_ms;
-    out["spin_p99_ms"] = percentile(spins, 0.99);
-    out["spin_p999_ms"] = percentile(spins, 0.999);
+/// Processes of their own, so that a start is a start and their peak memory is of one session.
+BenchRow measure_start(const BenchFlags& flags, const EngineOptions& options, const std::string& path, BenchRow row,
+                       LimitGauge& gauge) {
+  row.work = "start to first token";
+  row.prompt = 512;
+  row.tokens = 1;
+  row.peak_rss = 0;
+  for (std::uint32_t i = 0; i < flags.repeats && !interrupted(); ++i) {
+    const FirstToken first = time_first_token(first_token_arguments(flags, options, path));
+    row.start_ms.add(first.ms);
+    row.peak_rss = std::max(row.peak_rss, first.peak_rss);
   }
-  out["longest_wait_ms"] = run.longest_wait_ms;
-  out["peak_rss_bytes"] = peak_rss_bytes();
-  out["load_ms"] = load_ms;
-  if (interrupted()) out["interrupted"] = true;
-  return out;
+  row.limits.push_back(gauge.measure());
+  return row;
+}
+
+/// Loads, reads a prompt, and writes a byte at the first token.
+void only_first_token(const BenchFlags& flags, EngineOptions options, const std::string& path) {
+  options.context = flags.prompt + 16;
+  Engine engine = load_engine(path, options);
+  run_work(engine, {1, flags.prompt, 1, 0, 0, flags.seed});
+  std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+std::vector<BenchRow> measure_all(const BenchFlags& flags, EngineOptions options, const std::string& path) {
+  const std::vector<Planned> planned = plan_rows(flags);
+  std::uint64_t tokens = 0;
+  for (const Planned& row : planned) {
+    const std::uint32_t each = row.work.prompt + row.work.tokens + 16;
+    options.context = std::max(options.context, each);
+    options.max_sessions = std::max(options.max_sessions, row.work.sessions);
+    tokens = std::max(tokens, std::uint64_t{each} * row.work.sessions);
+  }
+  options.kv_tokens = std::max<std::uint64_t>(tokens, options.context);
+  BenchRow base;
+  base.model = flags.shape.empty() ? std::filesystem::path(path).filename().string() : flags.shape;
+  base.cost = weight_cost(path);
+  base.threads = options.threads;
+  const Stopwatch loading;
+  Engine engine = load_engine(path, options);
+  base.load_ms = loading.seconds() * 1e3;
+  base.backend = engine.backend();
+  LimitGauge gauge(base.backend, options.threads, base.cost.bytes_per_token);
+  std::vector<BenchRow> rows;
+  Limits last;
+  for (const Planned& row : planned) {
+    if (interrupted()) break;
+    rows.push_back(measure(engine, options, flags, row, base, gauge, last));
+  }
+  const bool start = std::any_of(flags.suite.begin(), flags.suite.end(),
+                                 [](const std::string& s) { return s == "start" || s == "all"; });
+  engine = Engine();
+  if (start && !interrupted()) rows.push_back(measure_start(flags, options, path, base, gauge));
+  return rows;
+}
+
+void print(const BenchFlags& flags, const std::vector<BenchRow>& rows) {
+  std::vector<std::vector<PeerRate>> peers(rows.size());
+  for (const std::string& path : flags.compare) {
+    const std::vector<PeerResult> results = read_peer(path);
+    const std::string name = std::filesystem::path(path).stem().string();
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const PeerRate rate = rate_at(name, results, rows[i]);
+      if (rate.prefill > 0 || rate.decode > 0) peers[i].push_back(rate);
+    }
+  }
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < rows.size(); ++i) list.push_back(to_json(rows[i], peers[i]));
+  const bool sweep = !flags.suite.empty();
+  if (flags.model.json) {
+    std::puts((sweep || list.empty() ? list : list[0]).dump().c_str());
+  } else if (sweep || !flags.compare.empty()) {
+    std::fputs(table(rows, peers).c_str(), stdout);
+  } else if (!list.empty()) {
+    for (const auto& [key, value] : list[0].items())
+      std::printf("%-26s %s\n", key.c_str(),
+                  value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+  }
+}
+
+void write_plot(const std::string& path, const std::vector<BenchRow>& rows) {
+  const std::string image = roofline_svg(rows);
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  const bool written = file != nullptr && std::fwrite(image.data(), 1, image.size(), file) == image.size();
+  if ((file != nullptr && std::fclose(file) != 0) || !written)
+    bad_input("{}: could not be written to; does its folder exist, and is there room?", path);
+}
+
+void check_flags(const BenchFlags& flags) {
+  if (flags.path.empty() == flags.shape.empty()) bad_usage("bench: give either a MODEL file or --synthetic SHAPE");
+  if (!flags.arrivals.empty() && !flags.suite.empty()) bad_usage("--arrivals: is a run of its own, not one of --suite");
+  // What is wrong with them shows before the work, not after.
+  for (const std::string& path : flags.compare) read_peer(path);
 }
 
 void bench(BenchFlags flags) {
-  if (flags.path.empty() == flags.shape.empty()) bad_usage("bench: give either a MODEL file or --synthetic SHAPE");
-  flags.model.context = std::max(flags.model.context, flags.prompt + flags.tokens + 1);
+  check_flags(flags);
   EngineOptions options = engine_options(flags.model);
-  options.max_sessions = flags.sessions;
   TemporaryModel temporary;
   std::string path = flags.path;
   if (!flags.shape.empty()) {
@@ -184,39 +305,61 @@ void bench(BenchFlags flags) {
     synthesize(flags.shape, path, parse_type(flags.weights, "--weights"), flags.output, flags.seed);
     if (interrupted()) return;
   }
-  const Stopwatch loading;
-  Engine engine = load_engine(path, options);
-  const double load_ms = loading.seconds() * 1e3;
-  const Json out = report(flags, options, engine, path, load_ms);
-  if (flags.model.json)
-    std::puts(out.dump().c_str());
-  else
-    for (const auto& [key, value] : out.items())
-      std::printf("%-26s %s\n", key.c_str(),
-                  value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+  if (flags.first_token) return only_first_token(flags, options, path);
+  const std::vector<BenchRow> rows = measure_all(flags, options, path);
+  if (!flags.plot.empty()) write_plot(flags.plot, rows);
+  print(flags, rows);
+  for (const BenchRow& row : rows) {
+    const std::string fault = impossible_share(row);
+    if (!fault.empty()) bad_input("{}", fault);
+  }
+}
+
+void add_work_flags(CLI::App& app, BenchFlags& flags) {
+  app.add_option("--prompt-tokens", flags.prompt, "Tokens of each session's prompt")
+      ->check(CLI::Range(1u, 1u << 20))
+      ->capture_default_str();
+  app.add_option("-n", flags.tokens, "Tokens each session generates")
+      ->check(CLI::Range(2u, 1u << 20))
+      ->capture_default_str();
+  app.add_option("--sessions", flags.sessions, "Sessions that run at once")
+      ->check(CLI::Range(1u, 1024u))
+      ->capture_default_str();
+  app.add_option("--arrivals", flags.arrivals, "Sessions come one by one, at random times")
+      ->check(CLI::IsMember({"poisson"}));
+  app.add_option("--arrival-rate", flags.arrival_rate, "With --arrivals: sessions a second")
+      ->check(CLI::Range(1e-3, 1e6))
+      ->capture_default_str();
+  app.add_option("--budget-ms", flags.budget_ms, "Budget of each step, with percentiles beside those of a spin loop")
+      ->check(CLI::Range(0.001, 1e6));
+  app.add_option("--suite", flags.suite, "Rows of the table: all, or some of decode,prefill,batch,long,budget,start")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"all", "decode", "prefill", "batch", "long", "budget", "start"}));
+  app.add_option("--long-prompt", flags.long_prompt, "With --suite: tokens of the long prompt")
+      ->check(CLI::Range(16u, 1u << 20))
+      ->capture_default_str();
+  app.add_option("--repeats", flags.repeats, "Times that each measurement is made; the median is shown")
+      ->check(CLI::Range(1u, 1000u))
+      ->capture_default_str();
 }
 
 }  // namespace
 
 void add_bench(Program& program) {
   auto flags = std::make_shared<BenchFlags>();
-  CLI::App* app = program.app.add_subcommand("bench", "Rates of prefill and decoding, memory, shares of the bandwidth");
+  CLI::App* app = program.app.add_subcommand("bench", "Rates of prefill and decoding, memory, shares of the limits");
   app->add_option("model", flags->path, "GGUF file");
   app->add_option("--synthetic", flags->shape, "A shape with random weights instead of a file; see 'kinglet synth'");
   app->add_option("--weights", flags->weights, "With --synthetic: type of the weights")->capture_default_str();
   app->add_option("--output-type", flags->output, "With --synthetic: type of the output layer");
-  app->add_option("--prompt-tokens", flags->prompt, "Tokens of each session's prompt")
-      ->check(CLI::Range(1u, 1u << 20))
-      ->capture_default_str();
-  app->add_option("-n", flags->tokens, "Tokens each session generates")
-      ->check(CLI::Range(2u, 1u << 20))
-      ->capture_default_str();
-  app->add_option("--sessions", flags->sessions, "Sessions that run at once")
-      ->check(CLI::Range(1u, 1024u))
-      ->capture_default_str();
-  app->add_option("--seed", flags->seed, "Seed of prompts and synthetic weights")->capture_default_str();
-  app->add_option("--budget-ms", flags->budget_ms, "Budget of each step, with percentiles beside those of a spin loop")
-      ->check(CLI::Range(0.001, 1e6));
+  app->add_option("--seed", flags->seed, "Seed of prompts, arrivals and synthetic weights")->capture_default_str();
+  add_work_flags(*app, *flags);
+  app->add_flag("--first-token", flags->first_token,
+                "Only load, read the prompt and end with an empty line at the first token");
+  app->add_option("--plot", flags->plot, "Writes a roofline with the results to this SVG file");
+  app->add_option("--compare", flags->compare,
+                  "Results of llama-bench (-o json) or llama-batched-bench (jsonl) to show beside ours")
+      ->delimiter(',');
   add_model_flags(*app, flags->model, 1);
   app->callback([&program, flags] { program.action = [flags] { bench(*flags); }; });
 }

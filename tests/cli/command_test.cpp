@@ -129,13 +129,53 @@ TEST_CASE("command: a tiny model is made, looked at, and runs") {
   CHECK(talk.out.substr(0, talk.out.find("\"prefill")) ==
         talk.out.substr(talk.out.find('\n') + 1).substr(0, talk.out.find("\"prefill")));
 
-  const Ran measured =
-      kinglet_command(folder, "bench " + model + " --prompt-tokens 16 -n 4 --sessions 2 --budget-ms 1 --json");
+  const Ran measured = kinglet_command(
+      folder, "bench " + model + " --prompt-tokens 16 -n 4 --sessions 2 --budget-ms 1 --repeats 2 --threads 1 --json");
   INFO(measured.err);
   REQUIRE(measured.code == 0);
   for (const char* key : {"prefill_tokens_per_s", "decode_tokens_per_s", "weight_bytes_per_token", "kv_bytes_per_token",
-                          "read_gb_per_s", "decode_bandwidth_fraction", "step_p99_ms", "spin_p99_ms", "peak_rss_bytes"})
+                          "read_gb_per_s", "vnni_gops", "vnni_group32_gops", "fp32_gflops", "decode_bandwidth_fraction",
+                          "prefill_peak_fraction", "prefill_group32_fraction", "step_p99_ms", "step_p999_ms",
+                          "spin_p99_ms", "spin_p999_ms", "longest_wait_ms", "peak_rss_bytes", "load_ms"})
     CHECK(number(measured.out, key) > 0);
+  CHECK(number(measured.out, "rows") == 2);
+}
+
+TEST_CASE("command: bench measures every row, beside a peer's results, and draws them") {
+  const Folder folder;
+  const std::string model = quoted(folder / "tiny.gguf");
+  REQUIRE(kinglet_command(folder, "synth tiny-llama " + model + " --weights int4").code == 0);
+  write(folder / "other.json", "[{\"n_prompt\": 512, \"n_gen\": 0, \"avg_ts\": 0.5}]");
+  const std::string suite = "bench " + model +
+                            " --suite all --long-prompt 600 --repeats 1 -n 8 --threads 1 --compare " +
+                            quoted(folder / "other.json");
+  const Ran rows = kinglet_command(folder, suite + " --json --plot " + quoted(folder / "roofs.svg"));
+  INFO(rows.err);
+  REQUIRE(rows.code == 0);
+  CHECK(rows.out.substr(0, 2) == "[{");
+  for (const char* work : {"\"decode\"", "\"prefill 512\"", "\"decode of 8\"", "\"decode of 32\"", "\"at 600\"",
+                           "\"steps of 2 ms\"", "\"start to first token\""})
+    CHECK(rows.out.find(std::string("\"work\":") + work) != std::string::npos);
+  CHECK(number(rows.out, "start_to_first_token_ms") > 0);
+  CHECK(number(rows.out, "attention_peak_fraction") > 0);
+  CHECK(number(rows.out, "prefill_ratio") > 0);
+  CHECK(slurp(folder / "roofs.svg").substr(0, 4) == "<svg");
+
+  const Ran arriving =
+      kinglet_command(folder, "bench " + model + " --prompt-tokens 16 -n 4 --sessions 3 --repeats 1 " +
+                                  "--arrivals poisson --arrival-rate 100 --budget-ms 1 --threads 1 --json");
+  INFO(arriving.err);
+  REQUIRE(arriving.code == 0);
+  CHECK(number(arriving.out, "first_token_p99_ms") > 0);
+
+  write(folder / "bad.json", "[{\"n_prompt\": 512, \"n_gen\": 0, \"avg_ts\": -1}]");
+  check_error(kinglet_command(folder, "bench " + model + " --compare " + quoted(folder / "bad.json")), 1, "avg_ts");
+  check_error(kinglet_command(folder, "bench " + model + " --compare nowhere.json"), 1, "nowhere.json");
+  check_error(kinglet_command(folder, "bench " + model + " --suite decode,dance"), 2, "--suite");
+  check_error(kinglet_command(folder, "bench " + model + " --suite all --arrivals poisson"), 2, "--arrivals");
+  check_error(
+      kinglet_command(folder, "bench " + model + " --suite prefill --repeats 1 --threads 1 --plot /nowhere/x.svg"), 1,
+      "/nowhere/x.svg");
 }
 
 TEST_CASE("command: tokenize goes there and back") {
