@@ -37,6 +37,34 @@ struct PrepareArgs {
   std::uint32_t cols;
 };
 
+/// The gate: the channels of a row that count least become +0. One block a row of n.
+struct GateArgs {
+  View<float> x;                      ///< in and out, [n][cols]
+  View<const float> importance;       ///< [cols]
+  std::uint32_t cols;
+  std::uint32_t drop;                 ///< channels of each row, > 0
+};
+
+/// What a choice leaves; see ops::Sampled.
+struct SampledRow {
+  std::uint64_t sum;
+  std::int32_t token;
+  std::uint32_t finite;
+  float logit, max;
+};
+
+/// The choice of a token from a row of logits; see ops::SampleRequest. One block.
+struct SampleArgs {
+  View<const float> logits;        ///< [vocab]
+  View<float> values;              ///< scratch, [vocab]: logits after the penalties
+  View<const std::int32_t> window; ///< what the penalties look at; null: nothing
+  View<SampledRow> out;            ///< [1]
+  std::uint64_t random;
+  float repetition, presence, frequency;
+  float top_p, floor, temperature;
+  std::uint32_t top_k;
+};
+
 /// What becomes of an output y of a product.
 enum class Epilogue : std::uint32_t {
   store,   ///< out = y

@@ -17,7 +17,53 @@ std::size_t object_bytes(const DriverMaker& maker) noexcept {
   return (sizeof(CudaBackend) + alignment - 1) / alignment * alignment + maker.bytes;
 }
 
+/// Counts the devices; an error in words where there are none.
+Error find_devices(Driver& driver, int& count) noexcept {
+  const int code = driver.device_count(count);
+  if (code == 0 && count > 0) return {};
+  if (code == error_driver) {
+    int has = 0, needs = 0;
+    if (driver.versions(has, needs) != 0 || has == 0) {
+      return {Errc::backend, "backend 'cuda' needs an NVIDIA driver, which this machine lacks; install one, or leave the "
+                             "choice of the backend to the library"};
+    }
+    return core::fail(Errc::backend,
+                      "backend 'cuda' needs a driver for CUDA {}.{}, but this machine's is for {}.{}; update it, or leave "
+                      "the choice of the backend to the library",
+                      needs / 1000, needs % 1000 / 10, has / 1000, has % 1000 / 10);
+  }
+  if (code == 0 || code == error_no_device) {
+    return {Errc::backend, "backend 'cuda' needs an NVIDIA GPU, which this machine lacks or hides; leave the choice of "
+                           "the backend to the library"};
+  }
+  return core::fail(Errc::backend, "CUDA: cudaGetDeviceCount: {} (code {})", driver.text(code), code);
+}
+
+/// "0 (NAME), 1 (NAME)", as far as it fits.
+template <std::size_t size>
+void list_devices(Driver& driver, int count, char (&text)[size]) noexcept {
+  char* at = text;
+  for (int i = 0; i < count; ++i) {
+    DeviceInfo info;
+    (void)driver.describe(i, info);
+    const auto left = static_cast<std::size_t>(text + size - 1 - at);
+    at = fmt::format_to_n(at, left, "{}{} ({})", i == 0 ? "" : ", ", i, info.name).out;
+  }
+}
+
 }  // namespace
+
+Error CudaBackend::fault(const DriverMaker& maker) noexcept {
+  struct alignas(64) Place {
+    std::byte bytes[1024];
+  } place;
+  if (maker.bytes > sizeof place) return {Errc::internal, "a driver's table is larger than its place"};
+  Driver* const driver = maker.make(place.bytes);
+  int count = 0;
+  const Error error = find_devices(*driver, count);
+  driver->~Driver();
+  return error;
+}
 
 std::size_t CudaBackend::bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept {
   const DeviceLayout l = device_layout(shape);
@@ -34,12 +80,9 @@ std::size_t CudaBackend::placed_bytes(const ops::WeightView& weight) noexcept {
 }
 
 Result<ops::Backend*> CudaBackend::create(const DriverMaker& maker, const ops::ContextShape& shape,
-                                          core::Memory& memory, int device) noexcept {
+                                          core::Memory& memory) noexcept {
   const DeviceLayout layout = device_layout(shape);
   if (!layout.ok) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
-  if (shape.gate > 0.0f) {
-    return Error{Errc::unsupported, "the cuda backend has no gate yet; run with gate = 0 or on a CPU"};
-  }
   return core::guarded([&]() -> Result<ops::Backend*> {
     const std::size_t object = object_bytes(maker);
     if (!memory.reserve(layout.device_bytes + layout.pinned_bytes)) return core::out_of_memory();
@@ -50,7 +93,7 @@ Result<ops::Backend*> CudaBackend::create(const DriverMaker& maker, const ops::C
       memory.release(layout.device_bytes + layout.pinned_bytes);
       throw;
     }
-    auto* self = new (block) CudaBackend(shape, layout, memory, device);
+    auto* self = new (block) CudaBackend(shape, layout, memory);
     self->total_ = object;
     const Status opened = self->open(maker, static_cast<std::byte*>(block) + object - maker.bytes);
     if (opened) return self;
@@ -78,16 +121,19 @@ Status CudaBackend::check(int code, const char* call) const noexcept {
 Status CudaBackend::open(const DriverMaker& maker, void* place) noexcept {
   driver_ = maker.make(place);
   int count = 0;
-  if (const Status s = check(driver_->device_count(count), "cudaGetDeviceCount"); !s) return s;
+  if (Error error = find_devices(*driver_, count)) return error;
   if (device_index_ < 0 || device_index_ >= count) {
-    return core::fail(Errc::backend, "there is no CUDA device {}; this machine has {}", device_index_, count);
+    char names[160] = {};
+    list_devices(*driver_, count, names);
+    return core::fail(Errc::backend, "there is no CUDA device {}; this machine has {}", device_index_, names);
   }
   DeviceInfo info;
-  if (const Status s = check(driver_->open(device_index_, info), "opening the device"); !s) return s;
+  if (const Status s = check(driver_->describe(device_index_, info), "cudaGetDeviceProperties"); !s) return s;
   if (info.compute < chips[0].compute) {
     return core::fail(Errc::backend, "CUDA device {} ({}) has compute capability {}.{}; the kernels need 7.5",
                       device_index_, info.name, info.compute / 10, info.compute % 10);
   }
+  if (const Status s = check(driver_->open(device_index_, shape_.stream), "opening the device"); !s) return s;
   const Entered entered(*driver_);
   if (const Status s = check(entered.code, "making the device current"); !s) return s;
   if (const Status s = check(driver_->allocate(device_, layout_.device_bytes), "cudaMalloc"); !s) return s;
@@ -201,7 +247,7 @@ Status CudaBackend::begin(const ops::Batch& batch) noexcept {
     if (const Status s = check(driver_->wait(step_mark), "a step's kernels"); !s) return s;
   }
   batch_ = batch;
-  fetched_ = finished_ = false;
+  fetched_ = finished_ = logits_fetched_ = false;
   finish_status_ = {};
   return upload_step(batch);
 }
@@ -250,50 +296,6 @@ Status CudaBackend::upload_step(const ops::Batch& batch) noexcept {
   }
   step_set_ = true;
   return check(driver_->set(step_mark), "cudaEventRecord");
-}
-
-Status CudaBackend::fetch() noexcept {
-  if (fetched_) return {};
-  fetched_ = true;
-  const std::size_t f = sizeof(float);
-  const auto get = [&](std::size_t to, std::size_t from, std::size_t bytes) {
-    if (bytes == 0) return Status();
-    return check(driver_->download(pinned<std::byte>(to), view<std::byte>(from, 0).data, bytes),
-                 "cudaMemcpyAsync from the device");
-  };
-  if (const Status s = get(layout_.host_logits, layout_.logits, batch_.logits.size() * shape_.vocab * f); !s) return s;
-  if (const Status s = get(layout_.host_hidden, layout_.hidden, batch_.hidden.size() * shape_.dim * f); !s) return s;
-  if (const Status s = get(layout_.host_bad, layout_.bad, batch_.rows.size() * sizeof(std::uint32_t)); !s) return s;
-  step_set_ = true;
-  return check(driver_->set(step_mark), "cudaEventRecord");
-}
-
-Status CudaBackend::finish() noexcept {
-  if (finished_) return finish_status_;
-  const Entered entered(*driver_);
-  finish_status_ = check(entered.code, "making the device current");
-  if (finish_status_) finish_status_ = fetch();
-  if (finish_status_) finish_status_ = check(driver_->wait(step_mark), "a step's kernels");
-  finished_ = true;
-  return finish_status_;
-}
-
-Result<std::span<const float>> CudaBackend::logits(std::uint32_t i) noexcept {
-  if (i >= batch_.logits.size()) return core::fail(Errc::invalid_argument, "the step has no logits row {}", i);
-  if (const Status s = finish(); !s) return s.error();
-  return std::span<const float>(pinned<float>(layout_.host_logits) + std::size_t{i} * shape_.vocab, shape_.vocab);
-}
-
-Result<std::span<const float>> CudaBackend::hidden(std::uint32_t i) noexcept {
-  if (i >= batch_.hidden.size()) return core::fail(Errc::invalid_argument, "the step has no hidden row {}", i);
-  if (const Status s = finish(); !s) return s.error();
-  return std::span<const float>(pinned<float>(layout_.host_hidden) + std::size_t{i} * shape_.dim, shape_.dim);
-}
-
-std::int32_t CudaBackend::bad_layer(std::uint32_t row) noexcept {
-  if (row >= rows()) return -1;
-  if (!finish()) return 0;  // nothing of a failed step is to be trusted
-  return static_cast<std::int32_t>(pinned<std::uint32_t>(layout_.host_bad)[row]);
 }
 
 Status CudaBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t) noexcept {

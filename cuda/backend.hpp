@@ -2,7 +2,7 @@
 //
 // One block of device memory holds the buffers, the vectors and the KV pool; matrices are chained beside it. An op has
 // one phase of one tile: run() enqueues its kernels on the backend's stream and returns; logits(), hidden() and
-// bad_layer() wait for it. The bits are those of the CPU (docs/numbers.md): the kernels keep its order of operations.
+// bad_layer() wait for it, and logits cross only when they are asked for: sample() chooses on the device. The bits are those of the CPU (docs/numbers.md): the kernels keep its order of operations.
 #pragma once
 #include <memory_resource>
 
@@ -21,8 +21,10 @@ class CudaBackend final : public ops::Backend {
   static std::size_t bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept;
   static std::size_t placed_bytes(const ops::WeightView& weight) noexcept;
   /// unsupported: a setting that this backend lacks; out_of_memory; backend: a call of CUDA (the message names it).
-  static Result<ops::Backend*> create(const DriverMaker& maker, const ops::ContextShape& shape, core::Memory& memory,
-                                      int device = 0) noexcept;
+  static Result<ops::Backend*> create(const DriverMaker& maker, const ops::ContextShape& shape,
+                                      core::Memory& memory) noexcept;
+  /// Why this machine has no device for the backend, or ok.
+  static Error fault(const DriverMaker& maker) noexcept;
   static void destroy(ops::Backend* backend, core::Memory& memory) noexcept;
 
   const char* name() const noexcept override { return "cuda"; }
@@ -32,10 +34,15 @@ class CudaBackend final : public ops::Backend {
   std::uint32_t phases(const ops::Op&) const noexcept override { return 1; }
   ops::Work work(const ops::Op& op, std::uint32_t phase) const noexcept override;
   Status run(const ops::Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last) noexcept override;
+  Result<bool> finish(bool wait) noexcept override;
   Result<std::span<const float>> logits(std::uint32_t i) noexcept override;
   Result<std::span<const float>> hidden(std::uint32_t i) noexcept override;
   std::int32_t bad_layer(std::uint32_t row) noexcept override;
+  bool samples(const ops::SampleRequest& request) const noexcept override;
+  Result<ops::Sampled> sample(const ops::SampleRequest& request) noexcept override;
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
+  Status read_rows(std::span<float> x) noexcept override;
+  Status write_rows(std::span<const float> x) noexcept override;
 
  private:
   Result<ops::WeightView> place(const ops::WeightView& weight) noexcept;
@@ -59,8 +66,8 @@ class CudaBackend final : public ops::Backend {
   /// Marks: two for staging, one for the step.
   static constexpr std::size_t step_mark = 2;
 
-  CudaBackend(const ops::ContextShape& shape, const DeviceLayout& layout, core::Memory& memory, int device) noexcept
-      : shape_(shape), layout_(layout), memory_(memory), device_index_(device) {}
+  CudaBackend(const ops::ContextShape& shape, const DeviceLayout& layout, core::Memory& memory) noexcept
+      : shape_(shape), layout_(layout), memory_(memory), device_index_(static_cast<int>(shape.device)) {}
   ~CudaBackend() override = default;
 
   Status open(const DriverMaker& maker, void* place) noexcept;
@@ -71,21 +78,29 @@ class CudaBackend final : public ops::Backend {
   Status upload(void* to, const void* from, std::size_t bytes) noexcept;
   Status upload_step(const ops::Batch& batch) noexcept;
   /// Fetches what the step made and waits for it, once.
-  Status finish() noexcept;
+  Status complete() noexcept;
   Status fetch() noexcept;
+  Status download(std::size_t to, std::size_t from, std::size_t bytes) noexcept;
+  /// Waits for all that was enqueued.
+  Status wait_for_step() noexcept;
+  Status fetch_logits() noexcept;
+  Status enqueue_sample(const ops::SampleRequest& request) noexcept;
 
-  // run.cpp
-  Status embed(const ops::Op& op) noexcept;
+  // run.cpp; those above from fetch() on are in results.cpp
+  Status embed(const ops::WeightView& weight) noexcept;
+  Status gate(const ops::Op& op) noexcept;
   Status prepare(const ops::Op& op) noexcept;
   Status prepare_row(const ops::Op& op, KernelKind kind, View<const std::uint32_t> which, View<float> values,
-                     std::uint32_t n) noexcept;
+                     std::uint32_t n, bool norm) noexcept;
   Status product(const ops::Op& op, std::size_t m, View<float> out, std::uint32_t stride, std::uint32_t first,
                  Epilogue epilogue) noexcept;
   Status rotate(const ops::Op& op) noexcept;
   Status attention(const ops::Op& op) noexcept;
   Status output(const ops::Op& op) noexcept;
   template <class Args>
-  Status launch(KernelKind kind, quant::Format format, const Launch& shape, const Args& args) noexcept;
+  Status launch(KernelKind kind, quant::Format format, const Launch& shape, const Args& args) noexcept {
+    return check(driver_->launch({kind, format}, shape, &args), kernel_text(kind));
+  }
 
   template <class T>
   View<T> view(std::size_t offset, std::size_t count) const noexcept {
@@ -118,7 +133,7 @@ class CudaBackend final : public ops::Backend {
 
   ops::Batch batch_;
   bool step_set_ = false;  // the step's mark is set
-  bool fetched_ = false, finished_ = false;
+  bool fetched_ = false, finished_ = false, logits_fetched_ = false;
   Status finish_status_;
   std::uint32_t last_position_ = 0;
   View<const std::uint32_t> position_, sequence_, logits_of_, hidden_of_, first_page_, pages_;

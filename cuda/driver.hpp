@@ -11,6 +11,8 @@
 namespace kinglet::cuda {
 
 inline constexpr int error_out_of_memory = 2;  ///< cudaErrorMemoryAllocation
+inline constexpr int error_driver = 35;         ///< cudaErrorInsufficientDriver: none, or one that is too old
+inline constexpr int error_no_device = 100;     ///< cudaErrorNoDevice
 
 struct DeviceInfo {
   char name[128] = {};
@@ -23,9 +25,12 @@ class Driver {
 
   virtual const char* text(int code) noexcept = 0;
   virtual int device_count(int& count) noexcept = 0;
-  /// Makes the stream and the marks on a device; what follows happens there.
-  virtual int open(int device, DeviceInfo& info) noexcept = 0;
-  /// Frees the stream and the marks, after what was enqueued. May be called without open().
+  /// Versions of CUDA, 1000 * major + 10 * minor: the newest that the driver knows (0: there is none), and this build's.
+  virtual int versions(int& driver, int& runtime) noexcept = 0;
+  virtual int describe(int device, DeviceInfo& info) noexcept = 0;
+  /// Makes the marks on a device, and the stream where `stream`, the host's, is null; what follows happens there.
+  virtual int open(int device, void* stream) noexcept = 0;
+  /// Frees what open() made, after what was enqueued. May be called without open().
   virtual void close() noexcept = 0;
   /// Around every use of the table after open(): the device becomes current, and then what was current before.
   virtual int enter() noexcept = 0;
@@ -50,6 +55,7 @@ class Driver {
   static constexpr std::size_t marks = 4;
   virtual int set(std::size_t mark) noexcept = 0;
   virtual int wait(std::size_t mark) noexcept = 0;
+  virtual int query(std::size_t mark, bool& reached) noexcept = 0;
 };
 
 /// How a backend gets a driver of its own, in its own memory.

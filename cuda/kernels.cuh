@@ -2,11 +2,13 @@
 #pragma once
 #include "attention.cuh"
 #include "embed.cuh"
+#include "gate.cuh"
 #include "names.hpp"
 #include "prepare.cuh"
 #include "product.cuh"
 #include "product_mma.cuh"
 #include "rotate.cuh"
+#include "sample.cuh"
 
 namespace kinglet::cuda {
 
@@ -45,9 +47,11 @@ bool with_kernel(Format format, Visit&& visit) {
     if constexpr (kind == KernelKind::prepare_values) visit.template operator()<PrepareRow<Form::values>>();
     if constexpr (kind == KernelKind::prepare_int8) visit.template operator()<PrepareRow<Form::int8>>();
     if constexpr (kind == KernelKind::prepare_fp8) visit.template operator()<PrepareRow<Form::fp8>>();
+    if constexpr (kind == KernelKind::gate) visit.template operator()<GateRow>();
     if constexpr (kind == KernelKind::rotate) visit.template operator()<RotateAndStore>();
     if constexpr (kind == KernelKind::attend) visit.template operator()<AttendStretch>();
     if constexpr (kind == KernelKind::merge) visit.template operator()<MergeStretches>();
+    if constexpr (kind == KernelKind::sample) visit.template operator()<SampleRow>();
     return true;
   }
 }

@@ -39,6 +39,15 @@ constexpr std::uint32_t parts(std::uint64_t n, std::uint32_t size) noexcept {
 
 constexpr Launch launch_rows(std::uint32_t n, std::uint32_t shared) noexcept { return {{n, 1, 1}, 128, shared}; }
 
+/// More than a row's 128 lanes: the gate and the choice of a token read a row again and again. Not yet measured.
+inline constexpr std::uint32_t gate_threads = 256, sample_threads = 512;
+
+constexpr Launch launch_gate(std::uint32_t n, std::uint32_t shared) noexcept {
+  return {{n, 1, 1}, gate_threads, shared};
+}
+
+constexpr Launch launch_sample(std::uint32_t shared) noexcept { return {{1, 1, 1}, sample_threads, shared}; }
+
 constexpr Launch launch_product_few(std::uint32_t outputs, std::uint32_t n, std::uint32_t shared) noexcept {
   return {{parts(outputs, few_outputs), parts(n, few_rows), 1}, few_outputs * few_rows, shared};
 }

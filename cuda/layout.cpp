@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "args.hpp"
 #include "launch.hpp"
 #include "ops/block_planner.hpp"
 
@@ -32,7 +33,8 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   l.slots = static_cast<std::size_t>(partial_slots(s.max_rows, s.heads));
   // norms; biases of q, k, v, output, gate, up, down; head norms
   const std::size_t layer_floats = 4 * dim + l.qkv_row + 2 * head_dim + 2 * ffn;
-  l.vector_floats = layer_floats * s.layers + dim + s.vocab;
+  const std::size_t gate_floats = s.gate > 0.0f ? 2 * dim + heads * head_dim + ffn : 0;  // the channels' importance
+  l.vector_floats = (layer_floats + gate_floats) * s.layers + 2 * dim + s.vocab;
 
   ops::BlockPlanner<256> device;
   // rows: token, position, sequence, logits, hidden; sequences: their first page; then all pages
@@ -57,6 +59,9 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   l.bad = device.take({rows, sizeof(std::uint32_t)});
   l.rotary = device.take({pairs, sizeof(std::uint64_t)});
   l.vectors = device.take({l.vector_floats, f});
+  l.values = device.take({s.vocab, f});
+  l.window = device.take({sample_window, sizeof(std::int32_t)});
+  l.sampled = device.take({sizeof(SampledRow)});
   const std::size_t element = s.kv == ops::KvFormat::fp16 ? 2 : 4;
   l.pool = device.take({s.pages, 2 * element, s.layers, s.kv_heads, head_dim, ops::page_tokens});
   l.device_bytes = device.total();
@@ -66,6 +71,8 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   l.host_logits = pinned.take({s.max_logits, s.vocab, f});
   l.host_hidden = pinned.take({rows, dim, f});
   l.host_bad = pinned.take({rows, sizeof(std::uint32_t)});
+  l.host_window = pinned.take({sample_window, sizeof(std::int32_t)});
+  l.host_sampled = pinned.take({sizeof(SampledRow)});
   l.staging = pinned.take({2, staging_bytes});
   l.pinned_bytes = pinned.total();
   l.ok = l.device_bytes != 0 && l.pinned_bytes != 0;

@@ -9,6 +9,8 @@ namespace kinglet::cuda {
 /// Bytes of a pinned buffer through which weights go up; there are two, in turn.
 inline constexpr std::size_t staging_bytes = std::size_t{1} << 20;
 inline constexpr std::uint32_t max_head_dim = 1024;
+/// Tokens that the penalties of a choice on the device may look at; for more the logits go to the host.
+inline constexpr std::uint32_t sample_window = 1024;
 
 /// Offsets in bytes, multiples of 256, into the device's block; then into the pinned one.
 struct DeviceLayout {
@@ -33,14 +35,19 @@ struct DeviceLayout {
   std::size_t rotary;       ///< [pairs] uint64
   std::size_t vectors;      ///< room for every vector that a model's operations may have
   std::size_t vector_floats;
+  std::size_t values;       ///< [vocab], scratch of a choice
+  std::size_t window;       ///< [sample_window] int32
+  std::size_t sampled;      ///< a SampledRow
   std::size_t pool;         ///< [pages][page_bytes]
   std::size_t device_bytes;
 
   std::size_t host_step;    ///< mirror of `step`
   std::size_t step_bytes;
   std::size_t host_logits;
-  std::size_t host_hidden;
+  std::size_t host_hidden;  ///< also the way of rows that cross to or from another backend
   std::size_t host_bad;
+  std::size_t host_window;
+  std::size_t host_sampled;
   std::size_t staging;      ///< [2][staging_bytes]
   std::size_t pinned_bytes;
 

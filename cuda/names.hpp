@@ -12,6 +12,7 @@ enum class KernelKind : std::uint8_t {
   prepare_values,
   prepare_int8,
   prepare_fp8,
+  gate,
   product_floats,  ///< by format
   product_int8,    ///< by quantized format
   product_fp8,     ///< by quantized format
@@ -19,13 +20,15 @@ enum class KernelKind : std::uint8_t {
   rotate,
   attend,
   merge,
+  sample,
 };
-inline constexpr std::size_t kernel_kinds = 11;
+inline constexpr std::size_t kernel_kinds = 13;
 
 constexpr const char* kernel_text(KernelKind kind) noexcept {
-  constexpr const char* texts[kernel_kinds] = {"embed",        "prepare_values", "prepare_int8", "prepare_fp8",
-                                               "product_floats", "product_int8",   "product_fp8",  "product_many",
-                                               "rotate",       "attend",         "merge"};
+  constexpr const char* texts[kernel_kinds] = {"embed",          "prepare_values", "prepare_int8", "prepare_fp8",
+                                               "gate",           "product_floats", "product_int8", "product_fp8",
+                                               "product_many",   "rotate",         "attend",       "merge",
+                                               "sample"};
   return texts[static_cast<std::size_t>(kind)];
 }
 

@@ -7,13 +7,9 @@
 
 namespace kinglet::cuda {
 
-static_assert(few_outputs == product_outputs && few_rows == product_rows && many_outputs == mma_outputs &&
+static_assert(few_outputs == product_outputs && few_rows == product_rows && gate_threads == GateRow::max_threads &&
+              sample_threads == SampleRow::max_threads && many_outputs == mma_outputs &&
               many_rows == mma_rows && page_positions == ops::page_tokens && stretch_positions == ops::stretch_tokens);
-
-template <class Args>
-Status CudaBackend::launch(KernelKind kind, quant::Format format, const Launch& shape, const Args& args) noexcept {
-  return check(driver_->launch({kind, format}, shape, &args), kernel_text(kind));
-}
 
 std::uint32_t CudaBackend::columns(const ops::Op& op) const noexcept {
   switch (op.kind) {
@@ -51,7 +47,7 @@ Status CudaBackend::run(const ops::Op& op, std::uint32_t phase, std::uint32_t fi
   if (const Status s = check(entered.code, "making the device current"); !s) return s;
   const auto wide = view<float>(layout_.wide_rows, std::size_t{rows()} * shape_.ffn);
   switch (op.kind) {
-    case ops::OpKind::embed: return embed(op);
+    case ops::OpKind::embed: return embed(op.weight[0]);
     case ops::OpKind::attention: return attention(op);
     case ops::OpKind::output: return output(op);
     default: break;
@@ -74,11 +70,11 @@ Status CudaBackend::run(const ops::Op& op, std::uint32_t phase, std::uint32_t fi
   }
 }
 
-Status CudaBackend::embed(const ops::Op& op) noexcept {
-  const ops::WeightView& w = op.weight[0];
+/// @param w  without one, the rows are there already: the rotary table alone
+Status CudaBackend::embed(const ops::WeightView& w) noexcept {
   const std::size_t pairs = shape_.rotary_steps.size();
   EmbedArgs a{};
-  a.weight = {reinterpret_cast<const std::uint8_t*>(w.data), w.row_bytes * w.rows};
+  if (w) a.weight = {reinterpret_cast<const std::uint8_t*>(w.data), w.row_bytes * w.rows};
   a.token = token_;
   a.position = position_;
   a.rotary_steps = view<const std::uint64_t>(layout_.rotary, pairs);
@@ -96,21 +92,40 @@ Status CudaBackend::prepare(const ops::Op& op) noexcept {
   bool groups = false;
   for (const ops::WeightView& w : op.weight) groups |= w && !quant::is_float(w.format);
   const bool integers = groups && shape_.activations != ops::Activations::fp32;
-  if (!integers && op.norm == nullptr) return {};
+  if (!integers && op.norm == nullptr && op.importance == nullptr) return {};
   const KernelKind kind = !integers ? KernelKind::prepare_values
                           : shape_.activations == ops::Activations::int8 ? KernelKind::prepare_int8
                                                                          : KernelKind::prepare_fp8;
   const bool chosen = op.kind == ops::OpKind::output;
-  return prepare_row(op, kind, chosen ? logits_of_ : View<const std::uint32_t>{}, input(op), products_rows(op));
+  const auto which = chosen ? logits_of_ : View<const std::uint32_t>{};
+  if (op.importance == nullptr) return prepare_row(op, kind, which, input(op), products_rows(op), op.norm != nullptr);
+  // The gate stands between the norm and the integers.
+  if (op.norm != nullptr) {
+    const Status s = prepare_row(op, KernelKind::prepare_values, which, input(op), products_rows(op), true);
+    if (!s) return s;
+  }
+  if (const Status s = gate(op); !s) return s;
+  return integers ? prepare_row(op, kind, {}, input(op), products_rows(op), false) : Status();
+}
+
+Status CudaBackend::gate(const ops::Op& op) noexcept {
+  const std::uint32_t cols = columns(op), n = products_rows(op);
+  GateArgs a{};
+  a.x = input(op);
+  a.importance = {op.importance, cols};
+  a.cols = cols;
+  a.drop = static_cast<std::uint32_t>(sparse::share_of(shape_.gate, cols));
+  if (a.drop == 0) return {};
+  return launch(KernelKind::gate, {}, launch_gate(n, GateRow::shared_bytes), a);
 }
 
 Status CudaBackend::prepare_row(const ops::Op& op, KernelKind kind, View<const std::uint32_t> which, View<float> values,
-                                std::uint32_t n) noexcept {
+                                std::uint32_t n, bool norm) noexcept {
   const std::uint32_t cols = columns(op);
   PrepareArgs a{};
-  a.x = op.norm != nullptr ? View<const float>(x()) : View<const float>(values);
+  a.x = norm ? View<const float>(x()) : View<const float>(values);
   a.which = which;
-  if (op.norm != nullptr) {
+  if (norm) {
     a.norm = {op.norm, cols};
     a.values = values;
     a.bad = view<std::uint32_t>(layout_.bad, rows());
@@ -239,7 +254,7 @@ Status CudaBackend::output(const ops::Op& op) noexcept {
   const auto hidden = static_cast<std::uint32_t>(batch_.hidden.size());
   if (hidden != 0) {
     const auto out = view<float>(layout_.hidden, std::size_t{hidden} * shape_.dim);
-    if (const Status s = prepare_row(op, KernelKind::prepare_values, hidden_of_, out, hidden); !s) return s;
+    if (const Status s = prepare_row(op, KernelKind::prepare_values, hidden_of_, out, hidden, true); !s) return s;
   }
   if (!batch_.logits.empty()) {
     if (const Status s = prepare(op); !s) return s;

@@ -48,20 +48,26 @@ class Runtime final : public Driver {
 
   int device_count(int& count) noexcept override { return seen(cudaGetDeviceCount(&count)); }
 
-  int open(int device, DeviceInfo& info) noexcept override {
+  int versions(int& driver, int& runtime) noexcept override {
+    if (const int code = seen(cudaDriverGetVersion(&driver)); code != 0) return code;
+    return seen(cudaRuntimeGetVersion(&runtime));
+  }
+
+  int describe(int device, DeviceInfo& info) noexcept override {
+    cudaDeviceProp properties;
+    if (const int code = seen(cudaGetDeviceProperties(&properties, device)); code != 0) return code;
+    std::memcpy(info.name, properties.name, sizeof info.name - 1);
+    info.compute = static_cast<std::uint32_t>(10 * properties.major + properties.minor);
+    return 0;
+  }
+
+  int open(int device, void* stream) noexcept override {
     get_current_ = driver_function<GetCurrent>("cuCtxGetCurrent");
     set_current_ = driver_function<SetCurrent>("cuCtxSetCurrent");
     if (get_current_ == nullptr || set_current_ == nullptr) return cudaErrorInsufficientDriver;
     device_ = device;
-    int major = 0, minor = 0;
-    if (const int code = seen(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device)); code != 0) {
-      return code;
-    }
-    if (const int code = seen(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device)); code != 0) {
-      return code;
-    }
-    info.compute = static_cast<std::uint32_t>(10 * major + minor);
-    std::strncpy(info.name, "CUDA device", sizeof info.name - 1);
+    stream_ = static_cast<cudaStream_t>(stream);
+    own_stream_ = stream == nullptr;
     if (const int code = enter(); code != 0) return code;
     const int code = make();
     leave();
@@ -74,7 +80,7 @@ class Runtime final : public Driver {
       if (event != nullptr) (void)seen(cudaEventDestroy(event));
       event = nullptr;
     }
-    if (stream_ != nullptr) (void)seen(cudaStreamDestroy(stream_));
+    if (stream_ != nullptr && own_stream_) (void)seen(cudaStreamDestroy(stream_));
     stream_ = nullptr;
     leave();
   }
@@ -116,6 +122,12 @@ class Runtime final : public Driver {
 
   int set(std::size_t mark) noexcept override { return seen(cudaEventRecord(events_[mark], stream_)); }
   int wait(std::size_t mark) noexcept override { return seen(cudaEventSynchronize(events_[mark])); }
+  int query(std::size_t mark, bool& reached) noexcept override {
+    const cudaError_t code = cudaEventQuery(events_[mark]);
+    reached = code == cudaSuccess;
+    const int answer = seen(code);
+    return code == cudaErrorNotReady ? 0 : answer;
+  }
 
  private:
   /// The code as a number; the runtime forgets it, so that a host's next call does not find our error.
@@ -127,8 +139,9 @@ class Runtime final : public Driver {
   int make() noexcept {
     int least = 0, greatest = 0;
     if (const int code = seen(cudaDeviceGetStreamPriorityRange(&least, &greatest)); code != 0) return code;
-    if (const int code = seen(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least)); code != 0) {
-      return code;
+    if (own_stream_) {
+      const int code = seen(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least));
+      if (code != 0) return code;
     }
     for (cudaEvent_t& event : events_) {
       const int code = seen(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
@@ -142,6 +155,7 @@ class Runtime final : public Driver {
   GetCurrent get_current_ = nullptr;
   SetCurrent set_current_ = nullptr;
   cudaStream_t stream_ = nullptr;
+  bool own_stream_ = false;
   cudaEvent_t events_[marks] = {};
 };
 
@@ -157,11 +171,14 @@ bool available() noexcept {
   return false;
 }
 
-ops::DeviceMemory memory() noexcept {
+Error fault() noexcept { return CudaBackend::fault(maker); }
+
+ops::DeviceMemory memory(std::uint32_t device) noexcept {
   Runtime driver;
-  DeviceInfo info;
+  int count = 0;
   std::size_t free = 0, total = 0;
-  if (!available() || driver.open(0, info) != 0) return {};
+  if (driver.device_count(count) != 0 || device >= static_cast<std::uint32_t>(count)) return {};
+  if (driver.open(static_cast<int>(device), nullptr) != 0) return {};
   if (driver.enter() == 0) {
     if (driver.memory(free, total) != 0) free = total = 0;
     driver.leave();

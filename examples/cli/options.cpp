@@ -31,9 +31,9 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   app.add_option("--memory-limit", flags.memory_limit,
                  "Bytes the model and all its buffers may take (k, m, g: times 1024)")
       ->transform(CLI::AsSizeValue(false));
-  app.add_option("--backend", flags.backend, "scalar, avx2, avx512 or neon (default: $KINGLET_BACKEND, else the best)");
-  app.add_option("--device", flags.device, "GPU to use; this build has none")->check(CLI::Range(0, 1024));
-  app.add_option("--gpu-layers", flags.gpu_layers, "Layers on the GPU; this build has none")
+  app.add_option("--backend", flags.backend, "scalar, avx2, avx512, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
+  app.add_option("--device", flags.device, "GPU to use, with --backend cuda (default: the first, 0)")->check(CLI::Range(0, 1024));
+  app.add_option("--gpu-layers", flags.gpu_layers, "Layers on the GPU, the others on the CPU (default: as many as fit)")
       ->check(CLI::Range(0, 4096));
   app.add_option("--activations", flags.activations, "What products read: fp32, int8 or fp8")
       ->check(CLI::IsMember({"fp32", "int8", "fp8"}))
@@ -85,10 +85,11 @@ void add_sampling_flags(CLI::App& app, SamplingFlags& flags) {
 }
 
 EngineOptions engine_options(const ModelFlags& flags) {
-  if (flags.device >= 0 || flags.gpu_layers > 0)
+  const auto backends = ops::backends();
+  const bool gpu = std::any_of(backends.begin(), backends.end(), [](const ops::BackendInfo& b) { return b.gpu; });
+  if (!gpu && (flags.device >= 0 || flags.gpu_layers >= 0))
     bad_usage("--device, --gpu-layers: this build has no GPU backend; leave them out to use the CPU");
-  if (flags.bits == "device")
-    bad_usage("--bits device: only a GPU backend has it, and this build has none; use --bits exact");
+  if (flags.bits == "device") bad_usage("--bits device: no backend of this build has it; use --bits exact");
   if (flags.kv == "fp8" || flags.kv == "int4") bad_usage("--kv {}: this build has fp16 and fp32", flags.kv);
   if (!flags.output_weights.empty())
     bad_usage(
@@ -97,6 +98,8 @@ EngineOptions engine_options(const ModelFlags& flags) {
     bad_usage("--globals {}: means nothing without a window; add --window N", flags.globals);
   EngineOptions options;
   options.backend = flags.backend;
+  options.device = flags.device;
+  options.gpu_layers = flags.gpu_layers;
   options.threads = flags.threads != 0 ? flags.threads : std::clamp(std::thread::hardware_concurrency(), 1u, 8u);
   options.context = flags.context;
   options.max_sessions = 1;

@@ -16,7 +16,7 @@ struct ModelFlags {
   std::uint64_t memory_limit = 0;
   std::string backend;
   int device = -1;
-  int gpu_layers = 0;
+  int gpu_layers = -1;
   std::string activations = "int8";
   std::string kv = "fp16";
   std::string scores = "fp16";

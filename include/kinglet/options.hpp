@@ -25,8 +25,13 @@ using sample::SamplerOptions;
 using text::Message;
 
 struct EngineOptions {
-  /// "scalar", "avx2", "avx512", "neon"; "" = $KINGLET_BACKEND if it is set, else the best this machine has.
+  /// "scalar", "avx2", "avx512", "neon", "cuda"; "" = $KINGLET_BACKEND if it is set, else the best CPU backend.
   std::string_view backend{};
+  std::int32_t device = -1;      ///< cuda: which GPU, counted from 0; -1 = the first
+  std::int32_t gpu_layers = -1;  ///< cuda: layers on the GPU, [0, layers], the last ones and the output layer; the
+                                 ///< others run on the CPU; -1 = as many as its free memory holds
+  void* stream = nullptr;        ///< cuda: the host's cudaStream_t, which outlives the engine and on which the work is
+                                 ///< enqueued behind the host's; null = a stream of its own of the lowest priority
   /// Threads of a step, [1, 256]; 1 = the caller's alone, no thread is started. What the system and std::thread take
   /// for a thread (a stack, a few dozen bytes) does not come through `hooks`; with Hooks::parallel_for there are none.
   unsigned threads = 1;

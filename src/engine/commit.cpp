@@ -65,9 +65,8 @@ void sample_sequence(EngineState& state, std::size_t sequence) noexcept {
   if (slot == nullptr) return;
   if (const Error error = health(state, plan.sequences[sequence])) return poison(*slot, error);
   if (plan.logit_of[sequence] < 0) return;
-  const auto logits = state.backend->logits(static_cast<std::uint32_t>(plan.logit_of[sequence]));
-  if (!logits) return poison(*slot, logits.error());
-  const auto choice = slot->sampler.sample(*logits, slot->history, slot->history.size());
+  const auto row = static_cast<std::uint32_t>(plan.logit_of[sequence]);
+  const auto choice = slot->sampler.sample(*state.backend, row, slot->history, slot->history.size());
   if (!choice) return poison(*slot, choice.error());
   slot->choice = *choice;
 }

@@ -7,6 +7,7 @@
 #include <kinglet/model/vocabulary.hpp>
 
 #include "core/fail.hpp"
+#include "engine/gpu_layers.hpp"
 #include "engine/state.hpp"
 
 namespace kinglet::engine {
@@ -37,6 +38,10 @@ Status check(const EngineOptions& o) noexcept {
       o.file_access > FileAccess::copy) {
     return Error{Errc::invalid_argument,
                  "EngineOptions: activations, kv, scores or file_access is no value of its enumeration"};
+  }
+  if (o.device < -1 || o.gpu_layers < -1) {
+    return core::fail(Errc::invalid_argument, "EngineOptions::{} is {}; expected -1 or more",
+                      o.device < -1 ? "device" : "gpu_layers", o.device < -1 ? o.device : o.gpu_layers);
   }
   if (!(o.gate >= 0.0f && o.gate < 1.0f)) {
     return core::fail(Errc::invalid_argument, "EngineOptions::gate is {}; expected 0 or more and below 1", o.gate);
@@ -88,6 +93,8 @@ ops::ContextShape shape_of(const EngineState& state) noexcept {
   shape.max_sequences = std::min({options.max_sessions, options.max_rows, batch::most_sequences});
   shape.pages = static_cast<std::uint32_t>((options.kv_tokens + kv::page_size - 1) / kv::page_size);
   shape.threads = options.threads;
+  shape.stream = options.stream;
+  shape.device = options.device < 0 ? 0 : static_cast<std::uint32_t>(options.device);
   return shape;
 }
 
@@ -173,15 +180,50 @@ class Loader {
   Status open_backend(const ops::BackendInfo& backend) {
     if (const Status s = model::read_rotary_steps(state_.file, state_.config, state_.rotary_steps); !s) return s;
     const ops::ContextShape shape = shape_of(state_);
-    const std::size_t bytes = backend.bytes(shape);
-    if (bytes == 0) return core::out_of_memory();
+    const auto on_gpu = choose_gpu_layers(options_, backend, shape, state_.file);
+    if (!on_gpu) return on_gpu.error();
+    cut_ = shape.layers - *on_gpu;
+    if (backend.gpu && *on_gpu < shape.layers && plan_ == nullptr) {
+      state_.log(LogLevel::warning, core::fail(Errc::ok, "{} of {} layers on the GPU, the others on the CPU", *on_gpu,
+                                               shape.layers).message);
+    }
+    std::size_t bytes = 0;
+    if (!backend.gpu || *on_gpu == 0 || cut_ == 0) {
+      place_.info = backend.gpu && *on_gpu == 0 ? *ops::find_backend("") : &backend;
+      place_.shape = shape;
+      cut_ = 0;
+      if (const Status s = open_part(place_, state_.parts[0], bytes); !s) return s;
+    } else {
+      place_.info = &backend;
+      place_.shape = ops::SplitBackend::last_shape(shape, cut_);
+      if (const Status s = open_part(place_, state_.parts[0], bytes); !s) return s;
+      place_.first.info = *ops::find_backend("");
+      place_.first.shape = ops::SplitBackend::first_shape(shape, cut_);
+      place_.first_layers = cut_;
+      if (const Status s = open_part(place_.first, state_.parts[1], bytes); !s) return s;
+      bytes += ops::SplitBackend::bytes(shape);
+      if (plan_ != nullptr) {
+        if (!state_.memory.reserve(ops::SplitBackend::bytes(shape))) return core::out_of_memory();
+      } else {
+        state_.split.emplace(*place_.first.backend, *place_.backend, shape, cut_, &state_.memory);
+      }
+    }
+    state_.backend = state_.split ? &*state_.split : place_.backend;
     cache_ = shape.page_bytes() * shape.pages;
     activations_ = bytes - cache_;
-    state_.backend_info = &backend;
+    return {};
+  }
+
+  /// Makes a backend, or counts what it would take.
+  Status open_part(model::Place& place, EngineState::Part& part, std::size_t& total) {
+    const std::size_t bytes = place.info->bytes(place.shape);
+    if (bytes == 0) return core::out_of_memory();
+    total += bytes;
     if (plan_ != nullptr) return state_.memory.reserve(bytes) ? Status() : Status(core::out_of_memory());
-    const auto made = backend.create(shape, state_.hooks, state_.memory);
+    const auto made = place.info->create(place.shape, state_.hooks, state_.memory);
     if (!made) return made.error();
-    state_.backend = *made;
+    place.backend = *made;
+    part = {place.info, *made};
     return {};
   }
 
@@ -189,11 +231,15 @@ class Loader {
   Status reserve_weights(model::Placement placement) {
     core::Memory uncounted(options_.hooks);
     model::Forward nowhere(&uncounted);
-    placement.backend = nullptr;
+    placement.backend = placement.first.backend = nullptr;
     placement.memory = &uncounted;
     placement.discard = false;
     const Status counted = model::build_forward(state_.file, state_.config, {}, placement, nowhere);
-    return counted ? state_.backend->reserve(placement.bytes) : counted;
+    if (!counted) return counted;
+    if (place_.first.backend != nullptr) {
+      if (const Status s = place_.first.backend->reserve(placement.first_bytes); !s) return s;
+    }
+    return place_.backend->reserve(placement.bytes - placement.first_bytes);
   }
 
   Status build() {
@@ -210,10 +256,7 @@ class Loader {
       forward.progress = Part::call;
       forward.progress_user = &part;
     }
-    model::Placement placement;
-    placement.backend = state_.backend;
-    placement.info = state_.backend_info;
-    placement.shape = shape_of(state_);
+    model::Placement& placement = place_;
     placement.memory = &state_.memory;
     placement.discard = state_.file.mapped() && options_.file_access == FileAccess::map;
     if (state_.backend != nullptr) {
@@ -276,6 +319,8 @@ class Loader {
   const EngineOptions& options_;
   const EngineOptions quiet_;
   MemoryPlan* plan_;
+  model::Placement place_;
+  std::uint32_t cut_ = 0;  // layers that are not on the GPU
   std::size_t weights_ = 0, vocabulary_ = 0, cache_ = 0, activations_ = 0;
 };
 
@@ -295,10 +340,13 @@ void destroy(EngineState* state) noexcept {
 
 /// @param plan  see Loader
 Result<EngineState*> make(std::string_view path, std::span<const std::byte> bytes, EngineOptions options,
-                          MemoryPlan* plan) noexcept {
+                          const ops::BackendInfo* backend, MemoryPlan* plan) noexcept {
   if (const Status status = check(options); !status) return status.error();
-  const auto backend = choose_backend(options.backend);
-  if (!backend) return backend.error();
+  if (backend == nullptr) {
+    const auto chosen = choose_backend(options.backend);
+    if (!chosen) return chosen.error();
+    backend = *chosen;
+  }
   if (options.kv_tokens == 0) {
     options.kv_tokens = std::uint64_t{kv::PageTable::count(options.context)} * kv::page_size * options.max_sessions;
   }
@@ -313,7 +361,7 @@ Result<EngineState*> make(std::string_view path, std::span<const std::byte> byte
         if (state != nullptr) destroy(state);
       }
     } guard{state};
-    if (const Status status = Loader(*state, options, plan).all(path, bytes, **backend); !status) return status.error();
+    if (const Status status = Loader(*state, options, plan).all(path, bytes, *backend); !status) return status.error();
     guard.state = nullptr;
     return state;
   });
@@ -338,17 +386,20 @@ EngineState::EngineState(const EngineOptions& given, std::size_t limit)
 EngineState::~EngineState() {
   for (SessionSlot* const slot : slots) slot->closed = true;
   reap(*this);
-  if (backend != nullptr) backend_info->destroy(backend, memory);
+  split.reset();
+  for (const Part& part : parts) {
+    if (part.backend != nullptr) part.info->destroy(part.backend, memory);
+  }
 }
 
 Result<EngineState*> load(std::string_view path, std::span<const std::byte> bytes,
-                          const EngineOptions& options) noexcept {
-  return make(path, bytes, options, nullptr);
+                          const EngineOptions& options, const ops::BackendInfo* backend) noexcept {
+  return make(path, bytes, options, backend, nullptr);
 }
 
-Result<MemoryPlan> plan(std::string_view path, const EngineOptions& options) noexcept {
+Result<MemoryPlan> plan(std::string_view path, const EngineOptions& options, const ops::BackendInfo* backend) noexcept {
   MemoryPlan plan;
-  const auto state = make(path, {}, options, &plan);
+  const auto state = make(path, {}, options, backend, &plan);
   if (!state) return state.error();
   destroy(*state);
   return plan;

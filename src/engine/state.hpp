@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory_resource>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@
 #include "engine/cost.hpp"
 #include "engine/dialogue.hpp"
 #include "engine/scratch.hpp"
+#include "ops/split.hpp"
 
 namespace kinglet::engine {
 
@@ -117,8 +119,14 @@ struct EngineState {
   Error template_error;  ///< why it cannot be used, or ok
   std::pmr::vector<std::uint64_t> rotary_steps;
   model::Forward forward;
-  const ops::BackendInfo* backend_info = nullptr;
-  ops::Backend* backend = nullptr;
+  /// A backend and who knows how to end it.
+  struct Part {
+    const ops::BackendInfo* info = nullptr;
+    ops::Backend* backend = nullptr;
+  };
+  Part parts[2];                           ///< that of the last layers; that of the first ones where it is another one
+  std::optional<ops::SplitBackend> split;  ///< what joins them
+  ops::Backend* backend = nullptr;         ///< the one that steps run on
 
   // What changes.
   kv::PagePool pool;
@@ -158,9 +166,11 @@ class Entry {
 inline Error busy_error() noexcept { return {Errc::busy, "another thread is inside this engine; try again later"}; }
 
 // load.cpp
-Result<EngineState*> load(std::string_view path, std::span<const std::byte> bytes,
-                          const EngineOptions& options) noexcept;
-Result<MemoryPlan> plan(std::string_view path, const EngineOptions& options) noexcept;
+/// @param backend  null: the one that the options name
+Result<EngineState*> load(std::string_view path, std::span<const std::byte> bytes, const EngineOptions& options,
+                          const ops::BackendInfo* backend = nullptr) noexcept;
+Result<MemoryPlan> plan(std::string_view path, const EngineOptions& options,
+                        const ops::BackendInfo* backend = nullptr) noexcept;
 void drop(EngineState* state) noexcept;  ///< one owner less
 
 // slots.cpp

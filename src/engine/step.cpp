@@ -1,6 +1,7 @@
 // engine/step.cpp: which pieces of work run within a budget?
 #include <algorithm>
 #include <chrono>
+#include <thread>
 
 #include <kinglet/batch/batcher.hpp>
 #include <kinglet/core/float_env.hpp>
@@ -114,6 +115,19 @@ Result<bool> walk(EngineState& state, Timer& timer, StepReport& report) noexcept
   }
 }
 
+/// Looks whether what runs elsewhere has ended, as long as the budget lasts; without one it waits.
+Result<bool> end_work(EngineState& state, Timer& timer) noexcept {
+  constexpr double unlimited = 60e9;  // nanoseconds: a minute is no frame
+  for (;;) {
+    const auto ended = state.backend->finish(timer.left() >= unlimited);
+    if (!ended) abandon(state);
+    if (!ended || *ended) return ended;
+    (void)timer.lap();
+    if (timer.left() <= 0.0) return false;
+    std::this_thread::yield();
+  }
+}
+
 /// Samples for the plan's sequences, one piece each.
 bool sample_all(EngineState& state, Timer& timer, StepReport& report) noexcept {
   OpenPlan& plan = state.plan;
@@ -203,7 +217,10 @@ Result<StepReport> step(EngineState& state, std::chrono::nanoseconds budget) noe
     (void)timer.lap();
     const auto done = walk(state, timer, report);
     if (!done) return done.error();
-    if (*done && sample_all(state, timer, report)) {
+    const auto ended = *done ? end_work(state, timer) : done;
+    if (!ended) return ended.error();
+    if (!*ended) report.pieces = std::max(report.pieces, 1u);  // to wait is something to do
+    if (*ended && sample_all(state, timer, report)) {
       commit(state);
       report.committed = true;
     }
@@ -249,7 +266,9 @@ Status run_all(EngineState& state) noexcept {
   StepReport report;
   Timer timer(state, std::chrono::hours(24));
   const auto done = walk(state, timer, report);
-  return done ? Status() : Status(done.error());
+  if (!done) return done.error();
+  const auto ended = end_work(state, timer);
+  return ended ? Status() : Status(ended.error());
 }
 
 }  // namespace kinglet::engine

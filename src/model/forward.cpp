@@ -17,7 +17,8 @@ namespace {
 class Builder {
  public:
   Builder(Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement, Forward& out)
-      : weights_(file, &placement),
+      : placement_(placement),
+        weights_(file, &placement),
         unplaced_(file),
         measures_(options.gate > 0.0f && placement.backend != nullptr),
         family_(*find_family(config.family)),
@@ -94,10 +95,14 @@ class Builder {
     return matrices({&name, 1}, rows, cols, &out);
   }
 
-  Status add(const ops::Op& op) noexcept {
+  Status add(ops::Op op) noexcept {
     if (part_rows_ > 0) {
       sparse::divide_by_rows(part_, part_rows_);
       part_rows_ = 0;
+      const std::int64_t layer = op.kind == ops::OpKind::output ? -1 : op.layer;
+      const auto placed = placement_.of(layer, product).backend->place(part_.data(), part_.size());
+      if (!placed) return placed.error();
+      op.importance = *placed;
     }
     out_.ops.push_back(op);  // within the capacity
     return {};
@@ -148,6 +153,7 @@ class Builder {
 
   static constexpr ops::WeightUse product = ops::WeightUse::product;
 
+  const Placement& placement_;
   const Weights weights_, unplaced_;
   const bool measures_;
   const Family& family_;

@@ -72,18 +72,18 @@ Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::u
     if (const Status status = find(names[i], rows, cols, out[i]); !status) return status;
   }
   if (placement_ == nullptr || placement_->info == nullptr) return {};
+  const Place& place = placement_->of(names[0].layer, use);
   std::size_t bytes = 0;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    bytes += placement_->info->placed_bytes(placement_->shape, out[i], use);
-  }
-  if (placement_->backend != nullptr) {
-    if (const Status status = placement_->backend->place({out, names.size()}, use); !status) return status;
+  for (std::size_t i = 0; i < names.size(); ++i) bytes += place.info->placed_bytes(place.shape, out[i], use);
+  if (place.backend != nullptr) {
+    if (const Status status = place.backend->place({out, names.size()}, use); !status) return status;
   } else if (!placement_->memory->reserve(bytes)) {
     return core::out_of_memory();
   }
   placement_->bytes += bytes;
+  if (&place == &placement_->first) placement_->first_bytes += bytes;
   for (std::size_t i = 0; i < names.size() && placement_->discard; ++i) {
-    const bool packs = placement_->info->placed_bytes(placement_->shape, out[i], use) != 0;
+    const bool packs = place.info->placed_bytes(place.shape, out[i], use) != 0;
     const Spelling name(names[i]);
     if (packs && std::string_view(name) != lookup_name) file_.discard(*file_.find(name));
   }
@@ -108,7 +108,7 @@ Status Weights::vector(Name name, std::uint32_t n, const float*& out) const noex
   const float* const data = reinterpret_cast<const float*>(tensor->data);
   out = data;
   if (placement_ == nullptr || placement_->backend == nullptr) return {};
-  const auto placed = placement_->backend->place(data, n);
+  const auto placed = placement_->of(name.layer, ops::WeightUse::product).backend->place(data, n);
   if (!placed) return placed.error();
   out = *placed;
   return {};

@@ -14,7 +14,7 @@
 namespace kinglet::ops {
 namespace {
 
-DeviceMemory host_memory() noexcept {
+DeviceMemory host_memory(std::uint32_t) noexcept {
   const long page = ::sysconf(_SC_PAGESIZE), total = ::sysconf(_SC_PHYS_PAGES), free = ::sysconf(_SC_AVPHYS_PAGES);
   if (page < 0 || total < 0 || free < 0) return {};
   return {static_cast<std::uint64_t>(total) * static_cast<std::uint64_t>(page),
@@ -26,7 +26,9 @@ constexpr BackendInfo cpu(const char* description, const char* instruction_set, 
   return {isa.name,
           description,
           instruction_set,
+          false,
           available,
+          nullptr,
           host_memory,
           CpuBackend::bytes,
           CpuBackend::placed_bytes,
@@ -68,6 +70,7 @@ Result<const BackendInfo*> find_backend(const char* name) noexcept {
   for (const BackendInfo& backend : all) {
     if (*name == '\0' ? backend.available() : std::strcmp(backend.name, name) == 0) {
       if (backend.available()) return &backend;
+      if (backend.fault != nullptr) return backend.fault();
       return core::fail(Errc::backend,
                         "backend '{}' needs {}, which this machine lacks; leave the choice to the library", name,
                         backend.instruction_set);
@@ -79,8 +82,9 @@ Result<const BackendInfo*> find_backend(const char* name) noexcept {
     out = fmt::format_to_n(out.out, static_cast<std::size_t>(names + sizeof names - 1 - out.out), "{}{}",
                            &backend == all ? "" : ", ", backend.name);
   }
-  return core::fail(Errc::not_found, "there is no backend '{:.32}' in this build; it has {}", name,
-                    std::string_view(names, static_cast<std::size_t>(out.out - names)));
+  return core::fail(Errc::not_found, "there is no backend '{:.32}' in this build; it has {}{}", name,
+                    std::string_view(names, static_cast<std::size_t>(out.out - names)),
+                    std::strcmp(name, "cuda") == 0 ? " (-DKINGLET_CUDA=ON adds cuda)" : "");
 }
 
 }  // namespace kinglet::ops

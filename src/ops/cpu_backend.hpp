@@ -44,6 +44,8 @@ class CpuBackend final : public Backend {
   Result<std::span<const float>> hidden(std::uint32_t i) noexcept override;
   std::int32_t bad_layer(std::uint32_t row) noexcept override;
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
+  Status read_rows(std::span<float> x) noexcept override;
+  Status write_rows(std::span<const float> x) noexcept override;
 
  private:
   /// Stands before packed matrices.
@@ -106,6 +108,7 @@ class CpuBackend final : public Backend {
   // cpu_rows.cpp
   Panel& lay_out_panel(OpKind kind, std::uint32_t panel, const Input& in) noexcept;
   void embed_row(const Op& op, std::uint32_t row) noexcept;
+  void rotary_row(std::uint32_t row) noexcept;
   void prepare_panel(const Op& op, std::uint32_t panel) noexcept;
   void hidden_row(const Op& op, std::uint32_t i) noexcept;
   void rotate_and_store(const Op& op, std::uint32_t row) noexcept;

@@ -2,27 +2,51 @@
 #include <algorithm>
 #include <atomic>
 
+#include <kinglet/core/float_env.hpp>
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>
 #include <kinglet/sparse/gate.hpp>
 
 #include "ops/cpu_backend.hpp"
+#include "ops/crossing.hpp"
 #include "quant/group.hpp"
 
 namespace kinglet::ops {
 
 void CpuBackend::embed_row(const Op& op, std::uint32_t row) noexcept {
   const WeightView& w = op.weight[0];
-  const Row& r = batch_.rows[row];
-  quant::dequantize(w.format, w.data + static_cast<std::size_t>(r.token) * w.row_bytes, w.cols, x_row(row));
+  const auto token = static_cast<std::size_t>(batch_.rows[row].token);
+  quant::dequantize(w.format, w.data + token * w.row_bytes, w.cols, x_row(row));
+  rotary_row(row);
+}
+
+void CpuBackend::rotary_row(std::uint32_t row) noexcept {
   const std::size_t pairs = shape_.rotary_steps.size();
   float* cos = at<float>(layout_.cos) + row * pairs;
   float* sin = at<float>(layout_.sin) + row * pairs;
   for (std::size_t i = 0; i < pairs; ++i) {
-    const core::SinCos angle = core::sincos_turns(r.position * shape_.rotary_steps[i]);
+    const core::SinCos angle = core::sincos_turns(batch_.rows[row].position * shape_.rotary_steps[i]);
     cos[i] = angle.cos;
     sin[i] = angle.sin;
   }
+}
+
+Status CpuBackend::read_rows(std::span<float> x) noexcept {
+  if (const Status s = check_crossing(x.size(), rows(), shape_.dim); !s) return s;
+  for (std::uint32_t r = 0; r < rows(); ++r) {
+    std::memcpy(x.data() + std::size_t{r} * shape_.dim, x_row(r), shape_.dim * sizeof(float));
+  }
+  return {};
+}
+
+Status CpuBackend::write_rows(std::span<const float> x) noexcept {
+  if (const Status s = check_crossing(x.size(), rows(), shape_.dim); !s) return s;
+  const core::FloatEnvironment environment;
+  for (std::uint32_t r = 0; r < rows(); ++r) {
+    std::memcpy(x_row(r), x.data() + std::size_t{r} * shape_.dim, shape_.dim * sizeof(float));
+    rotary_row(r);
+  }
+  return {};
 }
 
 // A row may be normed by two threads at once: for its logits and for its hidden state.

@@ -68,9 +68,8 @@ Status apply_penalties(const SamplerOptions& options, std::span<const std::int32
     std::uint64_t& count = counts[static_cast<std::size_t>(id)];
     float& value = values[static_cast<std::size_t>(id)];
     if (count == 0 || value < -largest) continue;
-    float x = value > 0.0f ? value / options.repetition_penalty : value * options.repetition_penalty;
-    x = bounded(x) - static_cast<float>(count) * options.frequency_penalty;
-    value = bounded(x - options.presence_penalty);
+    value =
+        ops::penalised(value, count, options.repetition_penalty, options.frequency_penalty, options.presence_penalty);
     count = 0;  // a token is penalised once
   }
   return {};

@@ -24,6 +24,10 @@ constexpr std::int32_t max_logprobs = 64;
 constexpr std::int32_t max_dry_last_n = 1 << 20;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
+Error moved_from() noexcept { return {Errc::moved_from, "sampler: there is none (moved from)"}; }
+Error not_finite() noexcept { return {Errc::not_finite, "sampler: a logit is NaN or +infinity"}; }
+Error all_banned() noexcept { return {Errc::invalid_argument, "sampler: every token is banned; allow at least one"}; }
+
 /// The option that is out of its range, or null.
 struct Range {
   const char* name;
@@ -112,6 +116,7 @@ struct Sampler::State {
   Status adjust(std::span<const float> logits, std::span<const std::int32_t> history) noexcept;
   Result<std::int32_t> choose(std::uint64_t position) noexcept;
   void report(std::span<const float> logits, float max, Choice& choice) noexcept;
+  bool request(std::span<const std::int32_t> history, std::uint64_t position, ops::SampleRequest& r) const noexcept;
 };
 
 void Sampler::Deleter::operator()(State* state) const noexcept {
@@ -162,7 +167,7 @@ Status Sampler::check(const SamplerOptions& options, std::int32_t vocab) noexcep
 }
 
 Status Sampler::configure(const SamplerOptions& options) noexcept {
-  if (!state_) return Error{Errc::moved_from, "sampler: there is none (moved from)"};
+  if (!state_) return moved_from();
   if (const Status status = check(options, static_cast<std::int32_t>(state_->values.size())); !status) return status;
   return core::guarded([&]() -> Status {
     Lists lists(options, state_->memory);
@@ -198,9 +203,7 @@ Status Sampler::State::adjust(std::span<const float> logits, std::span<const std
 Result<std::int32_t> Sampler::State::choose(std::uint64_t position) noexcept {
   const SamplerOptions& o = options;
   const float max = scan(values).max;
-  if (max == -infinity) {
-    return Error{Errc::invalid_argument, "sampler: every token is banned; allow at least one"};
-  }
+  if (max == -infinity) return all_banned();
   const bool greedy = o.temperature == 0.0f;
   // Only stage 5 can drop the most probable token.
   if (greedy && o.typical_p == 1.0f) return static_cast<std::int32_t>(first_of(values, max));
@@ -239,20 +242,63 @@ void Sampler::State::report(std::span<const float> logits, float max, Choice& ch
 
 Result<Choice> Sampler::sample(std::span<const float> logits, std::span<const std::int32_t> history,
                                std::uint64_t position) noexcept {
-  if (!state_) return Error{Errc::moved_from, "sampler: there is none (moved from)"};
+  if (!state_) return moved_from();
   const core::FloatEnvironment environment;
   if (logits.size() != state_->values.size()) {
     return core::fail(Errc::invalid_argument, "sampler: {} logits for a vocabulary of {}", logits.size(),
                       state_->values.size());
   }
   const Scan raw = scan(logits);
-  if (!raw.finite) return Error{Errc::not_finite, "sampler: a logit is NaN or +infinity"};
+  if (!raw.finite) return not_finite();
   if (const Status status = state_->adjust(logits, history); !status) return status.error();
   const Result<std::int32_t> token = state_->choose(position);
   if (!token) return token.error();
   Choice choice;
   choice.token = *token;
   state_->report(logits, raw.max, choice);
+  return choice;
+}
+
+/// What a backend would be asked for. @return false: an option is set that only the host knows
+bool Sampler::State::request(std::span<const std::int32_t> history, std::uint64_t position,
+                             ops::SampleRequest& r) const noexcept {
+  const SamplerOptions& o = options;
+  if (!o.bias.empty() || !o.banned.empty() || o.dry_multiplier > 0.0f || o.typical_p < 1.0f || o.logprobs > 0) {
+    return false;
+  }
+  if (o.repetition_penalty != 1.0f || o.frequency_penalty != 0.0f || o.presence_penalty != 0.0f) {
+    const std::size_t last = o.penalty_last_n < 0 ? history.size() : static_cast<std::size_t>(o.penalty_last_n);
+    r.window = history.last(std::min(last, history.size()));
+  }
+  r.repetition = o.repetition_penalty;
+  r.presence = o.presence_penalty;
+  r.frequency = o.frequency_penalty;
+  r.top_k = static_cast<std::uint32_t>(o.top_k);
+  r.top_p = o.top_p;
+  r.floor = o.min_p > 0.0f ? core::log_f32(o.min_p) : -infinity;
+  r.temperature = o.temperature;
+  r.random = random_bits(o.seed, position);
+  return true;
+}
+
+Result<Choice> Sampler::sample(ops::Backend& backend, std::uint32_t logits, std::span<const std::int32_t> history,
+                               std::uint64_t position) noexcept {
+  if (!state_) return moved_from();
+  const core::FloatEnvironment environment;
+  ops::SampleRequest request;
+  request.logits = logits;
+  if (!state_->request(history, position, request) || !backend.samples(request)) {
+    const auto row = backend.logits(logits);
+    if (!row) return row.error();
+    return sample(*row, history, position);
+  }
+  const auto sampled = backend.sample(request);
+  if (!sampled) return sampled.error();
+  if (!sampled->finite) return not_finite();
+  if (sampled->token < 0) return all_banned();
+  Choice choice;
+  choice.token = sampled->token;
+  choice.logprob = (sampled->logit - sampled->max) - core::log_f32(static_cast<float>(sampled->sum) * 0x1p-40f);
   return choice;
 }
 

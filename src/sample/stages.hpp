@@ -1,29 +1,21 @@
 // sample/stages.hpp: what does each stage of the sampler do to the candidates?
 //
-// Before the filters a candidate is an index into `values` (-infinity = out). The filters work on keys: 64-bit numbers
-// whose ascending order is that of falling logits and, among equals, of rising ids, so that every selection has one
-// answer.
+// Before the filters a candidate is an index into `values` (-infinity = out). The filters work on keys (ops/token_key.hpp), whose
+// ascending order is that of falling logits and, among equals, of rising ids.
 #pragma once
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
 #include <kinglet/sample/sampler.hpp>
 
+#include "ops/token_key.hpp"
+
 namespace kinglet::sample {
 
-/// @param logit  not NaN; +0 and -0 are equal
-inline std::uint64_t make_key(float logit, std::size_t token) noexcept {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(logit + 0.0f);
-  const std::uint32_t rising = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-  return (std::uint64_t{~rising} << 32) | static_cast<std::uint32_t>(token);
-}
-inline std::uint32_t key_token(std::uint64_t key) noexcept { return static_cast<std::uint32_t>(key); }
-inline float key_logit(std::uint64_t key) noexcept {
-  const std::uint32_t rising = ~static_cast<std::uint32_t>(key >> 32);
-  return std::bit_cast<float>((rising & 0x80000000u) != 0 ? rising & 0x7fffffffu : ~rising);
-}
+using ops::key_logit;
+using ops::key_token;
+using ops::make_key;
 
 struct Scan {
   float max;    ///< -infinity where there is no candidate

@@ -2,27 +2,13 @@
 #include <kinglet/sparse/gate.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include <kinglet/core/float_env.hpp>
 
+#include "sparse/rank.hpp"
+
 namespace kinglet::sparse {
-namespace {
-
-/// floor(share * n), with the product in FP32.
-std::size_t share_of(float share, std::size_t n) noexcept {
-  if (!(share > 0.0f)) return 0;
-  return std::min(n, static_cast<std::size_t>(std::min(share, 1.0f) * static_cast<float>(n)));
-}
-
-/// |x| * importance as an integer of the same order; a NaN comes last.
-std::uint32_t score(float x, float importance) noexcept {
-  return std::bit_cast<std::uint32_t>(std::fabs(x) * importance) & 0x7fffffffu;
-}
-
-}  // namespace
-
 void add_magnitudes(std::span<const float> row, std::span<float> sums) noexcept {
   const core::FloatEnvironment environment;
   const std::size_t n = std::min(row.size(), sums.size());

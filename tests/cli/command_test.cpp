@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include <kinglet/ops/backend.hpp>
+
 #include "sha256.hpp"
 #include "tests/catch.hpp"
 #include "tests/data.hpp"
@@ -280,7 +282,8 @@ TEST_CASE("command: bad usage ends with 2 and one line") {
   check_error(kinglet_command(folder, "run -m x -p y --gate 1"), 2, "--gate");
   check_error(kinglet_command(folder, "run -m x -p y --activations int3"), 2, "--activations");
   check_error(kinglet_command(folder, "run -m x -p y --globals 8"), 2, "--window");
-  check_error(kinglet_command(folder, "run -m x -p y --gpu-layers 3"), 2, "GPU");
+  const bool has_cuda = kinglet::ops::find_backend("cuda").error().code != kinglet::Errc::not_found;
+  if (!has_cuda) check_error(kinglet_command(folder, "run -m x -p y --gpu-layers 3"), 2, "GPU");
   check_error(kinglet_command(folder, "run -m x -p y --bits device"), 2, "--bits");
   check_error(kinglet_command(folder, "inspect"), 2, "MODEL");
   check_error(kinglet_command(folder, "inspect x --shape tiny-llama"), 2, "MODEL");
@@ -298,6 +301,7 @@ TEST_CASE("command: bad usage ends with 2 and one line") {
 TEST_CASE("command: bad input ends with 1 and one line") {
   const Folder folder;
   const std::string model = small_model();
+  if (!kinglet::ops::find_backend("cuda")) check_error(kinglet_command(folder, "run -m " + model + " -p y --backend cuda"), 1, "cuda");
   write(folder / "binary", std::string("text\0more", 9));
   write(folder / "latin1", "caf\xe9");
   write(folder / "empty", "");

@@ -1,5 +1,7 @@
 #include "tests/cuda/emulated.hpp"
 
+#include <kinglet/sparse/gate.hpp>
+
 #include "tests/catch.hpp"
 
 using namespace kinglet;
@@ -79,6 +81,49 @@ TEST_CASE("a model gives the CPU's bits: blocks of 256") {
   }
   shape.activations = Activations::int8;
   compare(shape, k_quants, 64, 10, 10);
+}
+
+TEST_CASE("the gate drops the CPU's channels") {
+  ContextShape shape = small(odd_shape());
+  for (const float gate : {0.01f, 0.5f, 0.97f}) {
+    shape.gate = gate;
+    compare(shape, floats, 6, 5, 3);
+  }
+  shape = small(quantized_shape());
+  shape.gate = 0.4f;
+  for (const auto activations : {Activations::int8, Activations::fp8, Activations::fp32}) {
+    shape.activations = activations;
+    compare(shape, groups, 32, 11, 11);
+  }
+}
+
+TEST_CASE("the gate's ties, zeros and NaN are those of the CPU, in rows of any length") {
+  Random random{11};
+  for (const std::uint32_t cols : {1u, 31u, 255u, 256u, 257u, 700u}) {
+    for (const float share : {0.3f, 0.6f, 0.99f}) {
+      emulator::Machine machine;
+      machine.device.order = emulator::Order::shuffled;
+      std::vector<float> x(3 * cols), importance(cols);
+      for (float& v : x) v = static_cast<float>(random.below(7)) - 3.0f;  // few values: many ties
+      for (float& v : importance) v = static_cast<float>(1 + random.below(2));
+      if (cols > 5) x[3] = std::numeric_limits<float>::quiet_NaN();
+      std::vector<float> expected = x;
+      std::size_t drop = 0;
+      for (std::size_t row = 0; row < 3; ++row) {
+        drop = sparse::gate_row(std::span(expected).subspan(row * cols, cols), importance, share);
+      }
+      if (drop == 0) continue;
+      auto* const to = static_cast<float*>(machine.device.allocate(x.size() * 4));
+      auto* const scores = static_cast<float*>(machine.device.allocate(cols * 4));
+      machine.device.write(to, x.data(), x.size() * 4);
+      machine.device.write(scores, importance.data(), cols * 4);
+      const cuda::GateArgs args{{to, x.size()}, {scores, cols}, cols, static_cast<std::uint32_t>(drop)};
+      machine.device.launch<cuda::GateRow>("gate", cuda::launch_gate(3, cuda::GateRow::shared_bytes), args);
+      machine.device.read(x.data(), to, x.size() * 4);
+      CHECK(machine.device.reports.text() == "");
+      CHECK(same_bits(expected, x));
+    }
+  }
 }
 
 TEST_CASE("long contexts: stretches in passes, windows and globals") {
@@ -164,6 +209,9 @@ TEST_CASE("a call of CUDA that fails, wherever it is, is an error and leaks noth
     emulator::Machine machine(std::size_t{1} << 30, false);
     Placed gpu(emulated_cuda, model, model.shape);
     REQUIRE(same_bits(expected, gpu.all(session, 2)));
+    ops::SampleRequest request;
+    request.window = std::span(session.tokens).first(2);
+    REQUIRE(gpu->sample(request).ok());
     calls = machine.calls;
   }
   REQUIRE(calls > 50);
@@ -203,14 +251,19 @@ TEST_CASE("a call of CUDA that fails, wherever it is, is an error and leaks noth
           for (const Op& op : list) {
             if (!error) error = gpu.run(op, 0, 0, 1).error();
           }
+          ops::SampleRequest request;
+          request.window = std::span(session.tokens).first(2);
+          if (!error) error = gpu.sample(request).error();
           if (!error) error = gpu.logits(0).error();
           emulated_cuda.destroy(*made, memory);
         }
         // Failures while closing have nobody to tell.
         if (error) {
-          CHECK(error.code == (code == cuda::error_out_of_memory ? Errc::out_of_memory : Errc::backend));
           CHECK(std::string(error.message).find("CUDA: ") == 0);
-          CHECK(std::string(error.message).find("device 0") != std::string::npos);
+          if (at > 1) {  // the first call counts the devices
+            CHECK(error.code == (code == cuda::error_out_of_memory ? Errc::out_of_memory : Errc::backend));
+            CHECK(std::string(error.message).find("device 0") != std::string::npos);
+          }
         } else {
           CHECK(at + 8 > calls);
         }
@@ -238,11 +291,36 @@ TEST_CASE("what the device or the options lack is said in one line") {
   }
   {
     emulator::Machine machine;
-    machine.devices = 0;
+    const auto fault = [&](int devices, int code, int version) {
+      machine.devices = devices;
+      machine.driver_fault = code;
+      machine.driver_version = version;
+      core::Memory memory;
+      const Error error = create(shape, memory);
+      CHECK(error.code == Errc::backend);
+      CHECK(std::string(error.message) == emulated_cuda.fault().message);
+      return std::string(error.message);
+    };
+    CHECK(fault(0, 0, 13000).find("needs an NVIDIA GPU") != std::string::npos);
+    CHECK(fault(0, cuda::error_no_device, 13000).find("needs an NVIDIA GPU") != std::string::npos);
+    CHECK(fault(0, cuda::error_driver, 0).find("needs an NVIDIA driver") != std::string::npos);
+    CHECK(fault(0, cuda::error_driver, 12020).find("CUDA 13.0, but this machine's is for 12.2") != std::string::npos);
+    CHECK(fault(0, 999, 13000).find("cudaGetDeviceCount") != std::string::npos);
+  }
+  {
+    emulator::Machine machine;
+    machine.devices = 2;
+    CHECK_FALSE(emulated_cuda.fault());
     core::Memory memory;
-    const Error error = create(shape, memory);
-    CHECK(error.code == Errc::backend);
-    CHECK(std::string(error.message) == "there is no CUDA device 0; this machine has 0");
+    ContextShape other = shape;
+    other.device = 2;
+    CHECK(std::string(create(other, memory).message) ==
+          "there is no CUDA device 2; this machine has 0 (emulator 0), 1 (emulator 1)");
+    other.device = 1;
+    const auto made = emulated_cuda.create(other, {}, memory);
+    REQUIRE(made.ok());
+    CHECK(machine.opened_device == 1);
+    emulated_cuda.destroy(*made, memory);
   }
   {
     emulator::Machine machine;
@@ -261,9 +339,6 @@ TEST_CASE("what the device or the options lack is said in one line") {
   {
     emulator::Machine machine;
     core::Memory memory;
-    ContextShape gated = shape;
-    gated.gate = 0.5f;
-    CHECK(create(gated, memory).code == Errc::unsupported);
     ContextShape huge = shape;
     huge.vocab = huge.max_logits = huge.max_rows = 0xffffffffu;
     CHECK(emulated_cuda.bytes(huge) == 0);

@@ -10,8 +10,13 @@ inline const ops::BackendInfo emulated_cuda{
     "cuda",
     "the emulator",
     "nothing",
+    true,
     []() noexcept { return true; },
-    []() noexcept { return ops::DeviceMemory{}; },
+    []() noexcept { return cuda::CudaBackend::fault(emulator::emulated); },
+    [](std::uint32_t) noexcept {
+      const emulator::Machine* const machine = emulator::Machine::current();
+      return ops::DeviceMemory{machine->device.total(), machine->device.free()};
+    },
     [](const ops::ContextShape& shape) noexcept { return cuda::CudaBackend::bytes(emulator::emulated, shape); },
     [](const ops::ContextShape&, const ops::WeightView& weight, ops::WeightUse) noexcept {
       return cuda::CudaBackend::placed_bytes(weight);

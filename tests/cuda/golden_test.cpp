@@ -1,5 +1,6 @@
 // The golden hashes of tests/golden/hashes.txt, made by the GPU's kernels on the emulator.
 #include <fstream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -8,6 +9,7 @@
 #include <kinglet/model/forward.hpp>
 #include <kinglet/model/gguf.hpp>
 
+#include "ops/split.hpp"
 #include "tests/catch.hpp"
 #include "tests/cuda/emulated.hpp"
 #include "tests/data.hpp"
@@ -18,10 +20,12 @@ using namespace kinglet::test;
 
 namespace {
 
-/// A model file on the emulated GPU.
+/// A model file on the emulated GPU, but for the embedding and the layers below `cut`, which the CPU has (0 = it has
+/// nothing).
 class Loaded {
  public:
-  Loaded(const std::string& name, ops::Activations activations, std::uint32_t rows) : steps_(&memory_), forward_(&memory_) {
+  Loaded(const std::string& name, ops::Activations activations, std::uint32_t rows, std::uint32_t cut = 0)
+      : steps_(&memory_), forward_(&memory_) {
     auto file = model::Gguf::open(fixture("golden/models/" + name + ".gguf"), memory_, model::FileAccess::copy);
     REQUIRE(file.ok());
     file_ = std::move(*file);
@@ -42,20 +46,31 @@ class Loaded {
     shape.max_rows = shape.max_logits = rows;
     shape.max_sequences = 1;
     shape.pages = 32;
-    auto made = emulated_cuda.create(shape, {}, memory_);
-    REQUIRE(made.ok());
-    backend_ = *made;
     model::Placement placement;
-    placement.backend = backend_;
     placement.info = &emulated_cuda;
-    placement.shape = shape;
+    placement.shape = cut == 0 ? shape : ops::SplitBackend::last_shape(shape, cut);
     placement.memory = &memory_;
+    const auto made = emulated_cuda.create(placement.shape, {}, memory_);
+    REQUIRE(made.ok());
+    gpu_ = backend_ = placement.backend = *made;
+    if (cut != 0) {
+      placement.first_layers = cut;
+      placement.first.info = &cpu_;
+      placement.first.shape = ops::SplitBackend::first_shape(shape, cut);
+      const auto first = cpu_.create(placement.first.shape, {}, memory_);
+      REQUIRE(first.ok());
+      first_ = placement.first.backend = *first;
+      split_.emplace(*first_, *gpu_, shape, cut, &memory_);
+      backend_ = &*split_;
+    }
     const Status built = model::build_forward(file_, *config, {}, placement, forward_);
     REQUIRE(std::string(built.error().message) == "");
     for (std::uint32_t i = 0; i < 32; ++i) pages_.push_back(31 - i);
   }
   ~Loaded() {
-    if (backend_ != nullptr) emulated_cuda.destroy(backend_, memory_);
+    split_.reset();
+    if (gpu_ != nullptr) emulated_cuda.destroy(gpu_, memory_);
+    if (first_ != nullptr) cpu_.destroy(first_, memory_);
   }
   Loaded(const Loaded&) = delete;
   Loaded& operator=(const Loaded&) = delete;
@@ -70,7 +85,11 @@ class Loaded {
     }
     const ops::Sequence sequence{0, count, first, pages_.data()};
     REQUIRE(backend_->begin({rows, {&sequence, 1}, all, {}}).ok());
-    for (const ops::Op& op : forward_.ops) REQUIRE(backend_->run(op, 0, 0, backend_->work(op, 0).tiles).ok());
+    for (const ops::Op& op : forward_.ops) {
+      for (std::uint32_t phase = 0; phase < backend_->phases(op); ++phase) {
+        REQUIRE(backend_->run(op, phase, 0, backend_->work(op, phase).tiles).ok());
+      }
+    }
     for (std::uint32_t i = 0; i < count; ++i) {
       const auto logits = backend_->logits(i);
       REQUIRE(logits.ok());
@@ -85,9 +104,23 @@ class Loaded {
   std::pmr::vector<std::uint64_t> steps_;
   model::Gguf file_;
   model::Forward forward_;
+  const ops::BackendInfo& cpu_ = **ops::find_backend("");
+  ops::Backend* gpu_ = nullptr;
+  ops::Backend* first_ = nullptr;
+  std::optional<ops::SplitBackend> split_;
   ops::Backend* backend_ = nullptr;
   std::vector<std::uint32_t> pages_;
 };
+
+std::vector<std::int32_t> golden_tokens(std::uint32_t vocab) {
+  std::vector<std::int32_t> tokens;
+  std::uint32_t x = 1;
+  for (int i = 0; i < 512; ++i) {
+    x = 1664525u * x + 1013904223u;
+    tokens.push_back(static_cast<std::int32_t>((x >> 16) % vocab));
+  }
+  return tokens;
+}
 
 std::string golden(const std::string& model, const std::string& activations) {
   std::ifstream file(fixture("golden/hashes.txt"));
@@ -111,17 +144,28 @@ TEST_CASE("the golden hashes hold on the GPU's kernels", "[golden]") {
       emulator::Machine machine(std::size_t{1} << 30, false);  // watched in the shorter tests
       constexpr std::uint32_t chunk = 128;
       Loaded loaded(name, form, chunk);
-      std::vector<std::int32_t> tokens;
-      std::uint32_t x = 1;
-      for (int i = 0; i < 512; ++i) {
-        x = 1664525u * x + 1013904223u;
-        tokens.push_back(static_cast<std::int32_t>((x >> 16) % loaded.shape.vocab));
-      }
+      const std::vector<std::int32_t> tokens = golden_tokens(loaded.shape.vocab);
       Sha256 hash;
       for (std::uint32_t at = 0; at < 512; at += chunk) loaded.step(tokens, at, chunk, hash);
       INFO(name << " " << text);
       CHECK(hash.hex() == golden(name, text));
       CHECK(machine.device.reports.text() == "");
+    }
+  }
+}
+
+TEST_CASE("the golden hashes hold wherever a model is cut", "[golden]") {
+  for (const std::string name : {"q4", "super"}) {
+    for (std::uint32_t cut = 1; cut < (name == "q4" ? 3u : 2u); ++cut) {
+      emulator::Machine machine(std::size_t{1} << 30, false);
+      constexpr std::uint32_t chunk = 128;
+      Loaded loaded(name, ops::Activations::int8, chunk, cut);
+      REQUIRE(cut < loaded.shape.layers);
+      const std::vector<std::int32_t> tokens = golden_tokens(loaded.shape.vocab);
+      Sha256 hash;
+      for (std::uint32_t at = 0; at < 512; at += chunk) loaded.step(tokens, at, chunk, hash);
+      INFO(name << " cut at " << cut);
+      CHECK(hash.hex() == golden(name, "int8"));
     }
   }
 }

@@ -1,4 +1,6 @@
 // The kernels on a real device, where there is one: the same comparisons as on the emulator.
+#include <kinglet/sample/sampler.hpp>
+
 #include "tests/catch.hpp"
 #include "tests/data.hpp"
 #include "tests/ops/hand_model.hpp"
@@ -29,7 +31,51 @@ void compare(const BackendInfo& gpu, const ContextShape& shape, const std::vecto
 
 }  // namespace
 
-TEST_CASE("on a GPU, the bits are those of scalar") {
+TEST_CASE("on a GPU, small shapes give the bits of scalar", "[gpu][small]") {
+  const BackendInfo* const gpu = device();
+  if (gpu == nullptr) return skip("small shapes on a GPU", "a build with KINGLET_CUDA=ON and an NVIDIA GPU");
+  for (const auto activations : {Activations::int8, Activations::fp8, Activations::fp32}) {
+    ContextShape shape = quantized_shape();
+    shape.activations = activations;
+    shape.gate = 0.3f;
+    compare(*gpu, shape, groups, 32, 11, 1);
+    compare(*gpu, shape, groups, 32, 11, 11);
+    shape = odd_shape();
+    shape.activations = activations;
+    compare(*gpu, shape, floats, 6, 7, 3);
+  }
+}
+
+TEST_CASE("on a GPU, tokens are chosen as on the CPU", "[gpu][small]") {
+  const BackendInfo* const gpu = device();
+  if (gpu == nullptr) return skip("sampling on a GPU", "a build with KINGLET_CUDA=ON and an NVIDIA GPU");
+  ContextShape shape = odd_shape();
+  shape.vocab = 1500;
+  const HandModel model(shape, floats, 6);
+  const HandSession session = make_session(7, 12, 5, shape);
+  Placed placed(*gpu, model, model.shape);
+  (void)placed.all(session, 12);
+  auto sampler = sample::Sampler::create(1500, std::pmr::get_default_resource());
+  REQUIRE(sampler.ok());
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    sample::SamplerOptions options;
+    options.seed = seed;
+    options.temperature = seed % 4 == 0 ? 0.0f : 0.5f * static_cast<float>(seed % 4);
+    options.top_k = seed % 3 == 0 ? 0 : 50;
+    options.top_p = seed % 5 == 0 ? 1.0f : 0.8f;
+    options.min_p = seed % 7 == 0 ? 0.01f : 0.0f;
+    options.repetition_penalty = seed % 2 == 0 ? 1.0f : 1.2f;
+    REQUIRE(sampler->configure(options).ok());
+    const auto expected = sampler->sample(*placed->logits(3), session.tokens, seed);
+    const auto got = sampler->sample(*placed, 3, session.tokens, seed);
+    REQUIRE(expected.ok());
+    REQUIRE(got.ok());
+    CHECK(expected->token == got->token);
+    CHECK(expected->logprob == got->logprob);
+  }
+}
+
+TEST_CASE("on a GPU, the bits are those of scalar", "[gpu]") {
   const BackendInfo* const gpu = device();
   if (gpu == nullptr) return skip("the cuda backend on a device", "a build with KINGLET_CUDA=ON and an NVIDIA GPU");
   for (const auto activations : {Activations::int8, Activations::fp8, Activations::fp32}) {

@@ -22,6 +22,8 @@ TEST_CASE("every launch fits every chip, from one row to the largest step") {
     for (const Model& m : models) {
       for (const std::uint32_t rows : {1u, 7u, 8u, 9u, 63u, 64u, 65u, 4096u}) {
         CHECK(fits(launch_rows(rows, PrepareRow<Form::int8>::shared_bytes), chip));
+        CHECK(fits(launch_gate(rows, GateRow::shared_bytes), chip));
+        CHECK(fits(launch_sample(SampleRow::shared_bytes), chip));
         for (const std::uint32_t outputs : {m.dim, m.ffn, m.vocab, m.kv_heads * m.head_dim}) {
           const Launch few = launch_product_few(outputs, rows, ProductOfGroups<Format::q4_k, Form::fp8>::shared_bytes);
           const Launch many = launch_product_many(outputs, rows);
@@ -54,6 +56,8 @@ TEST_CASE("the kernels' constants are those of their launches") {
   CHECK(launch_product_few(1, 1, 0).threads == ProductOfGroups<Format::q4_0, Form::int8>::max_threads);
   CHECK(launch_product_few(1, 1, 0).threads == ProductOfFloats<Format::f16>::max_threads);
   CHECK(launch_product_many(1, 1).threads == ProductOfManyRows<Format::q4_0>::max_threads);
+  CHECK(launch_gate(1, 0).threads == GateRow::max_threads);
+  CHECK(launch_sample(0).threads == SampleRow::max_threads);
   CHECK(launch_rotate(1, 1, 0).threads == RotateAndStore::max_threads);
   CHECK(launch_attend(1, 1, 1, 0).threads == AttendStretch::max_threads);
   CHECK(launch_merge(1, 1).threads == MergeStretches::max_threads);

@@ -4,12 +4,18 @@
 // gives them speaks the words of cuda/device.cuh. Watching costs a hundred times the plain access, so that it can be
 // switched off for long runs, whose kernels are watched elsewhere.
 #pragma once
+#include <cxxabi.h>
+
 #include <bit>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <new>
+#include <set>
+#include <string>
 #include <type_traits>
+#include <typeinfo>
 #include <vector>
 
 #include "cuda/device.cuh"
@@ -19,6 +25,16 @@
 namespace kinglet::emulator {
 
 class Device;
+
+/// A kernel's type as tools that read objects spell it.
+template <class Kernel>
+std::string name_of() {
+  int status = 0;
+  char* const text = abi::__cxa_demangle(typeid(Kernel).name(), nullptr, nullptr, &status);
+  const std::string name = status == 0 ? text : typeid(Kernel).name();
+  std::free(text);
+  return name;
+}
 
 template <bool Watching>
 class Thread {
@@ -111,6 +127,7 @@ class Device {
   explicit Device(std::size_t total = std::size_t{1} << 30, bool watching = true) : total_(total), watching_(watching) {}
 
   Reports reports;
+  std::set<std::string> watched;  ///< the kernels that ran with every access looked at, as name_of() spells them
   Order order = Order::ascending;
   std::uint32_t seed = 1;
 
@@ -130,6 +147,15 @@ class Device {
     void* const at = a.data.get();
     allocations_.emplace(reinterpret_cast<std::uintptr_t>(at), std::move(a));
     return at;
+  }
+  /// The largest allocation, or null.
+  void* largest() const {
+    void* memory = nullptr;
+    std::size_t most = 0;
+    for (const auto& [at, allocation] : allocations_) {
+      if (allocation.bytes > most) memory = allocation.data.get(), most = allocation.bytes;
+    }
+    return memory;
   }
   bool release(void* memory) {
     const auto found = allocations_.find(reinterpret_cast<std::uintptr_t>(memory));
@@ -215,6 +241,7 @@ class Device {
       const typename Kernel::Args& args;
       std::uint32_t grid[3];
     } call{*this, args, {}};
+    if (Watching) watched.insert(name_of<Kernel>());
     ++launches_;
     shared_bytes_ = shape.shared;
     shared_.resize(shape.shared / sizeof(Unit) + 1);

@@ -3,6 +3,7 @@
 // A Machine stands for one computer with one GPU: its memory, its faults. While it lives, DriverMaker `emulated` makes
 // drivers of it.
 #pragma once
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <string>
@@ -40,6 +41,12 @@ struct Machine {
 
   Device device;
   int devices = 1;
+  int driver_fault = 0;        ///< what counting the devices answers
+  int driver_version = 13000;  ///< 0 = there is no driver
+  int opened_device = -1;      ///< the last one that was opened
+  void* stream = nullptr;      ///< the host's that it was opened with
+  int slowness = 0;            ///< how often a mark answers that it is not reached yet
+  int pending = 0;             ///< of these, how often the last one still will
   std::uint32_t compute = 80;
   std::size_t calls = 0;    ///< so far
   std::size_t fail_at = 0;  ///< the call, counted from 1, that fails; 0 = none
@@ -51,6 +58,25 @@ struct Machine {
   std::map<std::string, std::size_t> launches;  ///< by kernel
 };
 
+/// A launch, for the units that know kernels (tests/cuda/kernels_*.cpp; each compiles its own, as those of a device do).
+struct Call {
+  Device& device;
+  cuda::KernelName name;
+  const cuda::Launch& shape;
+  const void* args;
+
+  /// Runs the kernel if it is of this kind. @return whether there is one
+  template <cuda::KernelKind kind>
+  bool run() const {
+    return name.kind == kind && cuda::with_kernel<kind>(name.format, [&]<class Kernel>() {
+             device.launch<Kernel>(cuda::kernel_text(kind), shape, *static_cast<const typename Kernel::Args*>(args));
+           });
+  }
+};
+bool run_rows(const Call& call);
+bool run_few(const Call& call);
+bool run_many(const Call& call);
+
 class EmulatedDriver final : public cuda::Driver {
  public:
   const char* text(int code) noexcept override {
@@ -58,14 +84,26 @@ class EmulatedDriver final : public cuda::Driver {
   }
   int device_count(int& count) noexcept override {
     count = machine_.devices;
+    if (machine_.driver_fault != 0) return machine_.driver_fault;
     return machine_.answer();
   }
-  int open(int, cuda::DeviceInfo& info) noexcept override {
+  int versions(int& driver, int& runtime) noexcept override {
+    driver = machine_.driver_version;
+    runtime = 13000;
+    return 0;
+  }
+  int describe(int device, cuda::DeviceInfo& info) noexcept override {
     if (const int code = machine_.answer(); code != 0) return code;
-    std::strcpy(info.name, "emulator");
+    std::snprintf(info.name, sizeof info.name, "emulator %d", device);
     info.compute = machine_.compute;
+    return 0;
+  }
+  int open(int device, void* stream) noexcept override {
+    if (const int code = machine_.answer(); code != 0) return code;
     open_ = true;
     ++machine_.opened;
+    machine_.opened_device = device;
+    machine_.stream = stream;
     return 0;
   }
   void close() noexcept override {
@@ -125,8 +163,19 @@ class EmulatedDriver final : public cuda::Driver {
     const std::vector<unsigned char> bytes_of(bytes, static_cast<unsigned char>(byte));
     return machine_.device.write(device, bytes_of.data(), bytes) ? 0 : 1;
   }
-  int set(std::size_t) noexcept override { return current(); }
-  int wait(std::size_t) noexcept override { return current(); }
+  int set(std::size_t) noexcept override {
+    machine_.pending = machine_.slowness;
+    return current();
+  }
+  int wait(std::size_t) noexcept override {
+    machine_.pending = 0;
+    return current();
+  }
+  int query(std::size_t, bool& reached) noexcept override {
+    reached = machine_.pending == 0;
+    if (!reached) --machine_.pending;
+    return current();
+  }
 
   int launch(cuda::KernelName name, const cuda::Launch& shape, const void* args) noexcept override {
     if (const int code = current(); code != 0) return code;
@@ -138,35 +187,14 @@ class EmulatedDriver final : public cuda::Driver {
       return 9;  // cudaErrorInvalidConfiguration
     }
     ++machine_.launches[text];
-    const bool found = dispatch(name, [&]<class Kernel>() {
-      machine_.device.launch<Kernel>(text, shape, *static_cast<const typename Kernel::Args*>(args));
-    });
-    return found ? 0 : 98;  // cudaErrorInvalidDeviceFunction
+    const Call call{machine_.device, name, shape, args};
+    return run_rows(call) || run_few(call) || run_many(call) ? 0 : 98;  // cudaErrorInvalidDeviceFunction
   }
 
  private:
   int current() {
     if (machine_.entered <= 0) machine_.device.reports.add("a call outside of enter() and leave()");
     return machine_.answer();
-  }
-
-  template <class Visit>
-  static bool dispatch(cuda::KernelName name, Visit&& visit) {
-    using enum cuda::KernelKind;
-    switch (name.kind) {
-      case embed: return cuda::with_kernel<embed>(name.format, visit);
-      case prepare_values: return cuda::with_kernel<prepare_values>(name.format, visit);
-      case prepare_int8: return cuda::with_kernel<prepare_int8>(name.format, visit);
-      case prepare_fp8: return cuda::with_kernel<prepare_fp8>(name.format, visit);
-      case product_floats: return cuda::with_kernel<product_floats>(name.format, visit);
-      case product_int8: return cuda::with_kernel<product_int8>(name.format, visit);
-      case product_fp8: return cuda::with_kernel<product_fp8>(name.format, visit);
-      case product_many: return cuda::with_kernel<product_many>(name.format, visit);
-      case rotate: return cuda::with_kernel<rotate>(name.format, visit);
-      case attend: return cuda::with_kernel<attend>(name.format, visit);
-      case merge: return cuda::with_kernel<merge>(name.format, visit);
-    }
-    return false;
   }
 
   Machine& machine_ = *Machine::current();

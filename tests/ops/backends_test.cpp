@@ -24,8 +24,8 @@ TEST_CASE("the best backend of this machine, and each by its name") {
       CHECK(found.error().code == Errc::backend);
       CHECK(std::string(found.error().message).find(info.instruction_set) != std::string::npos);
     }
-    CHECK(info.memory().total >= info.memory().free);
-    CHECK(info.memory().total > 0);
+    CHECK(info.memory(0).total >= info.memory(0).free);
+    CHECK(info.memory(0).total > 0);
   }
   CHECK(find_backend("scalar"));
 }

@@ -184,6 +184,7 @@ class Placed {
         if (!placed) error = placed.error();
       }
       place(op.norm, shape.dim);
+      place(op.importance, op.weight[0].cols);
       for (std::size_t i = 0; i < 2; ++i) place(op.head_norm[i], shape.head_dim);
       for (std::size_t i = 0; i < 3; ++i) place(op.bias[i], op.weight[i].rows);
     }

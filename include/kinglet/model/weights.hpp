@@ -13,13 +13,26 @@ namespace kinglet::model {
 
 /// Where weights go: onto a backend; or nowhere, and it is only counted what a backend of that kind would take for
 /// them.
-struct Placement {
+struct Place {
   ops::Backend* backend = nullptr;
   const ops::BackendInfo* info = nullptr;  ///< without a backend: of which kind it would be
   ops::ContextShape shape;                 ///< and of which shape
-  core::Memory* memory = nullptr;          ///< and in what its bytes are counted
+};
+
+/// The place of each layer's weights.
+struct Placement : Place {
+  Place first;                     ///< of the embedding and the layers below first_layers, where that is another one
+  std::uint32_t first_layers = 0;  ///< 0: all live in one place
+  core::Memory* memory = nullptr;  ///< without a backend: in what its bytes are counted
   bool discard = false;                    ///< the pages of what was packed are given back: the file is mapped
   std::size_t bytes = 0;                   ///< taken for packed matrices so far
+  std::size_t first_bytes = 0;             ///< of these, in `first`
+
+  /// @param layer  -1: the embedding, and what comes after the layers
+  const Place& of(std::int64_t layer, ops::WeightUse use) const noexcept {
+    const bool early = layer < 0 ? use == ops::WeightUse::lookup : layer < first_layers;
+    return first_layers != 0 && early ? first : *this;
+  }
 };
 
 /// Finds, checks and places weights. Once a matrix of the file is packed, its pages there are given back, unless single

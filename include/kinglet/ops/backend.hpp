@@ -93,6 +93,8 @@ struct ContextShape {
   std::uint32_t max_sequences = 0;
   std::uint32_t pages = 0;        ///< pages of the pool
   unsigned threads = 1;
+  std::uint32_t device = 0;       ///< which of the machine's GPUs, for a backend that uses one
+  void* stream = nullptr;         ///< the host's queue of that GPU (cuda: a cudaStream_t); null = one of its own
 
   /// Bytes of one page: keys and values of 16 tokens in every layer.
   std::size_t page_bytes() const noexcept {
@@ -121,6 +123,27 @@ struct Batch {
   std::span<const Sequence> sequences;
   std::span<const std::uint32_t> logits;  ///< rows whose logits are asked for, ascending
   std::span<const std::uint32_t> hidden;  ///< rows whose normed last state is asked for, ascending
+};
+
+/// What a token is to be chosen by, for a backend that can: the stages of sample/sampler.hpp that these numbers set.
+struct SampleRequest {
+  std::uint32_t logits = 0;  ///< index into Batch::logits
+  float repetition = 1.0f, presence = 0.0f, frequency = 0.0f;
+  std::span<const std::int32_t> window;  ///< tokens that the penalties look at; empty: there are none
+  std::uint32_t top_k = 0;               ///< 0 = all
+  float top_p = 1.0f;
+  float floor = 0.0f;        ///< of l - m, the natural logarithm of min_p; -infinity = off
+  float temperature = 0.0f;  ///< 0 = the largest logit
+  std::uint64_t random = 0;  ///< the position's random bits
+};
+
+/// The chosen token, and what its log-probability is made of.
+struct Sampled {
+  std::int32_t token = -1;  ///< -1: no token is left to choose from
+  bool finite = false;      ///< no logit is NaN or +infinity; else nothing is chosen
+  float logit = 0.0f;       ///< the token's, as it came
+  float max = 0.0f;         ///< the largest logit, as they came
+  std::uint64_t sum = 0;    ///< of all weights, the integers nearest to exp(l - max) * 2^40
 };
 
 /// How much is there to do in a phase?
@@ -157,14 +180,35 @@ class Backend {
   /// Computes tiles [first, last) of a phase on this backend's queue.
   virtual Status run(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last) noexcept = 0;
 
+  /// Has all that was enqueued ended? A device's errors come out here at the latest.
+  /// @param wait  until it has
+  virtual Result<bool> finish(bool wait) noexcept {
+    (void)wait;
+    return true;
+  }
+
   /// After the output op: [vocab] logits of Batch::logits[i], [dim] state of Batch::hidden[i]; valid until begin().
   virtual Result<std::span<const float>> logits(std::uint32_t i) noexcept = 0;
   virtual Result<std::span<const float>> hidden(std::uint32_t i) noexcept = 0;
   /// The first layer whose input was not finite in a row of this step, or -1; the layer count stands for the output.
   virtual std::int32_t bad_layer(std::uint32_t row) noexcept = 0;
 
+  /// After the output op: can sample() answer this? Then the logits need not be fetched.
+  virtual bool samples(const SampleRequest&) const noexcept { return false; }
+  /// invalid_argument: a token of the window is none of the vocabulary; unsupported: see samples().
+  virtual Result<Sampled> sample(const SampleRequest&) noexcept {
+    return Error{Errc::unsupported, "this backend leaves sampling to the host"};
+  }
+
   /// Copies the first `tokens` tokens of a page of the pool onto another.
   virtual Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept = 0;
+
+  // Layers of one model may live on different backends (ops/split.hpp): a step's rows cross between two ops.
+  /// The rows of the step as the ops so far have left them.
+  /// @param x  out, [rows][dim]
+  virtual Status read_rows(std::span<float> x) noexcept = 0;
+  /// Takes what read_rows() gave in another backend's step of the same rows, in the place of embed.
+  virtual Status write_rows(std::span<const float> x) noexcept = 0;
 };
 
 /// A backend's entry in the list of those compiled in.
@@ -172,8 +216,10 @@ struct BackendInfo {
   const char* name;             ///< "scalar", "avx2", "avx512", "neon", "cuda"
   const char* description;
   const char* instruction_set;  ///< what the machine must have, in words
+  bool gpu;                     ///< with memory of its own: layers that do not fit there can stay on the CPU
   bool (*available)() noexcept;
-  DeviceMemory (*memory)() noexcept;
+  Error (*fault)() noexcept;    ///< why it is not available, where the machine can tell more; or null
+  DeviceMemory (*memory)(std::uint32_t device) noexcept;  ///< zeros where there is no such device
   /// Bytes create() will take from its memory. 0 where the shape's sizes overflow.
   std::size_t (*bytes)(const ContextShape& shape) noexcept;
   /// Bytes that place() will take for a matrix; 0 = it stays where it is.

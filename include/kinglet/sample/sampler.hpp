@@ -34,6 +34,7 @@
 
 #include <kinglet/core/config.hpp>
 #include <kinglet/core/result.hpp>
+#include <kinglet/ops/backend.hpp>
 
 namespace kinglet::sample {
 
@@ -104,6 +105,10 @@ class Sampler {
   /// not_finite: a logit is NaN or +infinity; invalid_argument: not [vocab] logits, an id of the history that a stage
   /// looks at is not in the vocabulary, or no token is left to choose from.
   KINGLET_API Result<Choice> sample(std::span<const float> logits, std::span<const std::int32_t> history,
+                                    std::uint64_t position) noexcept;
+  /// The same for row `logits` of the backend's step: on the backend, where it can, so that the logits stay there. Also
+  /// the backend's errors.
+  KINGLET_API Result<Choice> sample(ops::Backend& backend, std::uint32_t logits, std::span<const std::int32_t> history,
                                     std::uint64_t position) noexcept;
 
  private:

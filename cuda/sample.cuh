@@ -1,0 +1,239 @@
+// cuda/sample.cuh: which token comes next? The sampler's stages of sample/sampler.hpp that numbers alone describe.
+//
+// Floor: the row of logits read once. It is read some ten times, out of the caches but for the first, and by one block.
+// All sums are of integers (ops/token_key.hpp), so that any order gives the same. Nothing is sorted: top-k and top-p
+// are each one key, found byte by byte, that the candidates' keys are not above. Not measured yet.
+#pragma once
+#include "args.hpp"
+#include "device.cuh"
+#include "ops/token_key.hpp"
+
+namespace kinglet::cuda {
+
+struct SampleRow {
+  using Args = SampleArgs;
+  static constexpr unsigned max_threads = 512;
+  static constexpr std::uint64_t all_keys = ~std::uint64_t{0};
+  // shared memory: a number of each thread [512], two more of all; low and high words of 256 sums
+  static constexpr unsigned numbers = max_threads + 2, low_at = 8 * numbers, high_at = low_at + 4 * 256;
+  static constexpr unsigned shared_bytes = high_at + 4 * 256;
+
+  template <class Thread>
+  KINGLET_DEVICE static void run(const Thread& t, const Args& a) {
+    const auto logits = t.global(a.logits);
+    const auto values = t.global(a.values);
+    const auto out = t.global(a.out);
+    const auto n = static_cast<std::uint32_t>(a.logits.count);
+    SampledRow result{0, -1, 0, 0.0f, 0.0f};
+    std::uint64_t best = take(t, logits, values, n);
+    if (best != 0) {
+      result.finite = 1;
+      result.max = ops::key_logit(best);
+    }
+    if (best == 0 || result.max < -3.402823466e38f) {  // the same for all threads
+      if (t.thread() == 0) out[0] = result;
+      return;
+    }
+    std::uint64_t sum = 0;
+    for (std::uint32_t i = t.thread(); i < n; i += max_threads) sum += ops::weight_of(logits[i], result.max, 1.0f);
+    result.sum = total(t, sum);
+    if (a.window) {
+      penalise(t, a, values);
+      best = largest(t, values, n);
+    }
+    result.token = static_cast<std::int32_t>(ops::key_token(best));
+    if (a.temperature > 0.0f) result.token = static_cast<std::int32_t>(draw(t, a, values, n, best));
+    if (t.thread() != 0) return;
+    result.logit = logits[static_cast<std::uint32_t>(result.token)];
+    out[0] = result;
+  }
+
+ private:
+  /// Copies the logits. @return the best one's key, or 0 where one is not finite
+  template <class Thread, class In, class Out>
+  KINGLET_DEVICE static std::uint64_t take(const Thread& t, const In& logits, const Out& values, std::uint32_t n) {
+    std::uint64_t key = all_keys;
+    for (std::uint32_t i = t.thread(); i < n; i += max_threads) {
+      const float l = logits[i];
+      values[i] = l;
+      const std::uint64_t mine = l < core::bits_float(0x7f800000u) ? ops::make_key(l, i) : 0;
+      key = mine < key ? mine : key;
+    }
+    return least(t, key);
+  }
+
+  template <class Thread, class Values>
+  KINGLET_DEVICE static std::uint64_t largest(const Thread& t, const Values& values, std::uint32_t n) {
+    std::uint64_t key = all_keys;
+    for (std::uint32_t i = t.thread(); i < n; i += max_threads) {
+      const std::uint64_t mine = ops::make_key(values[i], i);
+      key = mine < key ? mine : key;
+    }
+    return least(t, key);
+  }
+
+  /// The block's smallest number. Begins and ends with a barrier.
+  template <class Thread>
+  KINGLET_DEVICE static std::uint64_t least(const Thread& t, std::uint64_t mine) {
+    return fold(t, mine, [](std::uint64_t x, std::uint64_t y) { return x < y ? x : y; });
+  }
+  template <class Thread>
+  KINGLET_DEVICE static std::uint64_t total(const Thread& t, std::uint64_t mine) {
+    return fold(t, mine, [](std::uint64_t x, std::uint64_t y) { return x + y; });
+  }
+  template <class Thread, class Join>
+  KINGLET_DEVICE static std::uint64_t fold(const Thread& t, std::uint64_t mine, Join join) {
+    const auto number = t.template shared<std::uint64_t>(0, numbers);
+    t.sync();
+    number[t.thread()] = mine;
+    for (unsigned w = max_threads / 2; w > 0; w /= 2) {
+      t.sync();
+      if (t.thread() < w) number[t.thread()] = join(number[t.thread()], number[t.thread() + w]);
+    }
+    t.sync();
+    return number[0];
+  }
+
+  /// A token's first place in the window answers for all of them.
+  template <class Thread, class Values>
+  KINGLET_DEVICE static void penalise(const Thread& t, const Args& a, const Values& values) {
+    const auto window = t.global(a.window);
+    const auto n = static_cast<std::uint32_t>(a.window.count);
+    for (std::uint32_t i = t.thread(); i < n; i += max_threads) {
+      const std::int32_t token = window[i];
+      std::uint32_t earlier = 0, count = 0;
+      for (std::uint32_t k = 0; k < n; ++k) {
+        const std::int32_t other = window[k];
+        if (other != token) continue;
+        ++count;
+        if (k < i) ++earlier;
+      }
+      if (earlier != 0) continue;
+      const float value = values[static_cast<std::uint32_t>(token)];
+      if (value < -3.402823466e38f) continue;
+      values[static_cast<std::uint32_t>(token)] = ops::penalised(value, count, a.repetition, a.frequency, a.presence);
+    }
+    t.sync();
+  }
+
+  /// The smallest key such that the measures of all keys up to it reach `wanted`; all_keys where nothing does.
+  /// @param measure  (key, value) -> integer; 0 for what is no candidate
+  template <class Thread, class Values, class Measure>
+  KINGLET_DEVICE static std::uint64_t reach(const Thread& t, const Values& values, std::uint32_t n, double wanted,
+                                            Measure measure) {
+    const auto number = t.template shared<std::uint64_t>(0, numbers);
+    const auto low = t.template shared<std::uint32_t>(low_at, 256);
+    const auto high = t.template shared<std::uint32_t>(high_at, 256);
+    std::uint64_t found = 0, before = 0;  // the key's first bytes; the sum of all keys below them
+    for (unsigned shift = 64; shift > 0;) {
+      shift -= 8;
+      t.sync();
+      for (unsigned i = t.thread(); i < 256; i += max_threads) {
+        low[i] = 0;
+        high[i] = 0;
+      }
+      t.sync();
+      const std::uint64_t above = shift == 56 ? 0 : all_keys << (shift + 8);
+      for (std::uint32_t i = t.thread(); i < n; i += max_threads) {
+        const float value = values[i];
+        const std::uint64_t key = ops::make_key(value, i);
+        if ((key & above) != found) continue;
+        const std::uint64_t m = measure(key, value);
+        if (m == 0) continue;
+        const auto digit = static_cast<std::uint32_t>(key >> shift) & 255u;
+        const auto part = static_cast<std::uint32_t>(m);
+        const std::uint32_t old = t.atomic_add(low, digit, part);
+        const std::uint32_t carry = old + part < old ? 1u : 0u;
+        const std::uint32_t rest = static_cast<std::uint32_t>(m >> 32) + carry;
+        if (rest != 0) t.atomic_add(high, digit, rest);
+      }
+      t.sync();
+      if (t.thread() == 0) {
+        std::uint64_t sum = before, digit = 0;
+        for (; digit < 256; ++digit) {
+          const std::uint64_t part = std::uint64_t{high[digit]} << 32 | low[digit];
+          if (static_cast<double>(sum + part) >= wanted) break;
+          sum += part;
+        }
+        number[max_threads] = digit;
+        number[max_threads + 1] = sum;
+      }
+      t.sync();
+      const std::uint64_t digit = number[max_threads];
+      if (digit > 255) return all_keys;
+      before = number[max_threads + 1];
+      found |= digit << shift;
+    }
+    return found;
+  }
+
+  /// Stages 4 to 8 with a temperature above 0.
+  template <class Thread, class Values>
+  KINGLET_DEVICE static std::uint32_t draw(const Thread& t, const Args& a, const Values& values, std::uint32_t n,
+                                           std::uint64_t best) {
+    const float max = ops::key_logit(best);
+    std::uint64_t limit = all_keys;
+    if (a.top_k > 0) {
+      limit = reach(t, values, n, static_cast<double>(a.top_k), [](std::uint64_t, float value) {
+        return value < -3.402823466e38f ? std::uint64_t{0} : std::uint64_t{1};
+      });
+    }
+    if (a.top_p < 1.0f) {
+      const auto weight = [&](std::uint64_t key, float value) {
+        return key > limit ? std::uint64_t{0} : ops::weight_of(value, max, 1.0f);
+      };
+      std::uint64_t sum = 0;
+      for (std::uint32_t i = t.thread(); i < n; i += max_threads) {
+        const float value = values[i];
+        sum += weight(ops::make_key(value, i), value);
+      }
+      const auto whole = static_cast<double>(total(t, sum));
+      limit = reach(t, values, n, ceil(static_cast<double>(a.top_p) * whole), weight);
+    }
+    return find(t, values, n, a.random, [&](std::uint32_t i) {
+      const float value = values[i];
+      const bool out = ops::make_key(value, i) > limit || !(value - max >= a.floor);
+      return out ? std::uint64_t{0} : ops::weight_of(value, max, a.temperature);
+    });
+  }
+
+  /// The token whose stretch of the cumulated weights holds floor(sum * random / 2^64): range after range is cut into
+  /// one part for each thread.
+  template <class Thread, class Values, class Weight>
+  KINGLET_DEVICE static std::uint32_t find(const Thread& t, const Values&, std::uint32_t n, std::uint64_t random,
+                                           Weight weight) {
+    __extension__ using Wide = unsigned __int128;
+    const auto number = t.template shared<std::uint64_t>(0, numbers);
+    std::uint32_t first = 0, last = n;
+    std::uint64_t left = 0;
+    for (bool begun = false; !begun || last - first > 1; begun = true) {
+      const std::uint32_t part = (last - first + max_threads - 1) / max_threads;
+      const std::uint32_t from = first + t.thread() * part;
+      std::uint64_t sum = 0;
+      for (std::uint32_t i = from; i < last && i < from + part; ++i) sum += weight(i);
+      t.sync();
+      number[t.thread()] = sum;
+      t.sync();
+      if (t.thread() == 0) {
+        if (!begun) {
+          std::uint64_t all = 0;
+          for (unsigned i = 0; i < max_threads; ++i) all += number[i];
+          left = static_cast<std::uint64_t>((Wide{all} * random) >> 64);
+        }
+        std::uint32_t chosen = 0;
+        for (; chosen + 1 < max_threads; ++chosen) {
+          const std::uint64_t of = number[chosen];
+          if (left < of) break;
+          left -= of;
+        }
+        number[max_threads] = chosen;
+      }
+      t.sync();
+      first += static_cast<std::uint32_t>(number[max_threads]) * part;
+      last = first + part < last ? first + part : last;
+    }
+    return first;
+  }
+};
+
+}  // namespace kinglet::cuda

@@ -1,0 +1,74 @@
+// engine/gpu_layers.cpp: what would the last layers of a model take on a GPU, and does it have that?
+#include "engine/gpu_layers.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <string_view>
+
+#include "core/fail.hpp"
+#include "ops/split.hpp"
+
+namespace kinglet::engine {
+namespace {
+
+constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+
+std::uint64_t add(std::uint64_t a, std::uint64_t b) noexcept { return a > most - b ? most : a + b; }
+
+/// The layer of a tensor "blk.<layer>.<name>", or -1.
+std::int64_t layer_of(std::string_view name) noexcept {
+  constexpr std::string_view start = "blk.";
+  if (name.substr(0, start.size()) != start) return -1;
+  std::uint32_t layer = 0;
+  const auto [end, error] = std::from_chars(name.data() + start.size(), name.data() + name.size(), layer);
+  return error == std::errc() && end != name.data() + name.size() && *end == '.' ? layer : -1;
+}
+
+/// What the matrices of the last `n` layers and of the output take; with all layers also the embedding.
+std::uint64_t weight_bytes(const model::Gguf& file, std::uint32_t layers, std::uint32_t n) noexcept {
+  std::uint64_t bytes = 0, embedding = 0;
+  bool tied = true;  // the embedding is the output's matrix too
+  for (const model::TensorInfo& tensor : file.tensors()) {
+    const std::int64_t layer = layer_of(tensor.name);
+    if (tensor.name == "token_embd.weight") {
+      embedding = tensor.bytes;
+    } else if (layer < 0 || layer >= std::int64_t{layers} - n) {
+      bytes = add(bytes, tensor.bytes);
+    }
+    tied = tied && tensor.name != "output.weight";
+  }
+  if (tied) bytes = add(bytes, embedding);
+  return n == layers ? add(bytes, embedding) : bytes;
+}
+
+}  // namespace
+
+Result<std::uint32_t> choose_gpu_layers(const EngineOptions& options, const ops::BackendInfo& backend,
+                                        const ops::ContextShape& shape, const model::Gguf& file) noexcept {
+  if (!backend.gpu) {
+    if (options.device < 0 && options.gpu_layers <= 0 && options.stream == nullptr) return shape.layers;
+    return core::fail(Errc::invalid_argument, "EngineOptions::{} asks for a GPU, but backend {} has none; name cuda",
+                      options.device >= 0      ? "device"
+                      : options.gpu_layers > 0 ? "gpu_layers"
+                                               : "stream",
+                      backend.name);
+  }
+  if (options.gpu_layers > static_cast<std::int64_t>(shape.layers)) {
+    return core::fail(Errc::invalid_argument, "EngineOptions::gpu_layers is {}; the model has {} layers",
+                      options.gpu_layers, shape.layers);
+  }
+  if (options.gpu_layers >= 0) return static_cast<std::uint32_t>(options.gpu_layers);
+  std::uint64_t room = backend.memory(shape.device).free;
+  if (room == 0) return shape.layers;  // nobody knows: create() will say what is wrong
+  room -= room / 16;                   // what allocations are rounded up to, and the kernels' own code
+  if (options.memory_limit != 0) room = std::min<std::uint64_t>(room, options.memory_limit);
+  for (std::uint32_t n = shape.layers; n > 0; --n) {
+    const std::uint64_t buffers =
+        backend.bytes(n == shape.layers ? shape : ops::SplitBackend::last_shape(shape, shape.layers - n));
+    if (buffers != 0 && add(buffers, weight_bytes(file, shape.layers, n)) <= room) return n;
+  }
+  return std::uint32_t{0};
+}
+
+}  // namespace kinglet::engine
