@@ -1,10 +1,11 @@
 // ops/cpu_attention.cpp: which queries and positions does a tile of attention put together?
 //
-// Attention goes in rounds. In a round each sequence has up to `waves_` stretches computed side by side: the first is
-// merged into the queries' states at once, the others into slots of their own, which the round's second phase merges in
-// ascending order. So memory is bounded, many threads can share one long sequence, and the result is as if the
-// stretches had come one by one.
+// Attention goes in rounds, each a phase. In a round each sequence has up to `waves_` stretches computed side by side:
+// the first is merged into the queries' states at once, the others into slots of their own, which the tile that ends
+// last merges in ascending order. So memory is bounded, many threads can share one long sequence without a barrier, and
+// the result is as if the stretches had come one by one.
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
@@ -40,52 +41,69 @@ void CpuBackend::plan_attention() noexcept {
   std::uint32_t* first = at<std::uint32_t>(layout_.first_tile);
   std::uint32_t longest = 0;
   std::uint32_t tiles = 0;
+  attend_queries_ = 0;
   for (std::size_t s = 0; s < batch_.sequences.size(); ++s) {
+    const Sequence& sequence = batch_.sequences[s];
     first[s] = tiles;
-    tiles += query_blocks(batch_.sequences[s]) * shape_.kv_heads;
-    longest = std::max(longest, stretches(batch_.sequences[s]).count());
+    tiles += query_blocks(sequence) * shape_.kv_heads;
+    longest = std::max(longest, stretches(sequence).count());
+    attend_queries_ = std::max(attend_queries_, sequence.rows * (shape_.heads / shape_.kv_heads));
   }
   first[batch_.sequences.size()] = tiles;
+  std::fill_n(at<std::uint32_t>(layout_.arrived), tiles, 0u);
+  attend_queries_ = std::min(attend_queries_, query_block);
   waves_ = rows() == 0 ? 1 : std::min(std::max(shape_.max_rows, least_waves) / rows(), longest);
   rounds_ = (longest + waves_ - 1) / waves_;
   attend_tiles_ = tiles * waves_;
 }
 
-void CpuBackend::attend_tile(std::uint32_t layer, std::uint32_t round, std::uint32_t tile,
-                             ThreadScratch& scratch) noexcept {
-  const std::uint32_t wave = tile % waves_;
-  tile /= waves_;
+CpuBackend::QueryTile CpuBackend::query_tile(std::uint32_t index) const noexcept {
   const std::uint32_t* first = at<std::uint32_t>(layout_.first_tile);
   const std::size_t s =
-      static_cast<std::size_t>(std::upper_bound(first, first + batch_.sequences.size() + 1, tile) - first) - 1;
+      static_cast<std::size_t>(std::upper_bound(first, first + batch_.sequences.size() + 1, index) - first) - 1;
   const Sequence& sequence = batch_.sequences[s];
   const std::uint32_t blocks = query_blocks(sequence);
-  const std::uint32_t kv_head = (tile - first[s]) / blocks;
-  const std::uint32_t start = (tile - first[s]) % blocks * query_block;
+  const std::uint32_t start = (index - first[s]) % blocks * query_block;
   const std::uint32_t group = shape_.heads / shape_.kv_heads;
+  return {&sequence, (index - first[s]) / blocks, start, std::min(query_block, sequence.rows * group - start)};
+}
+
+std::size_t CpuBackend::query(const QueryTile& tile, std::uint32_t i) const noexcept {
+  const std::uint32_t group = shape_.heads / shape_.kv_heads;
+  const std::size_t row = tile.sequence->first_row + (tile.start + i) / group;
+  return row * shape_.heads + tile.kv_head * group + (tile.start + i) % group;
+}
+
+void CpuBackend::attend_stretch(std::uint32_t layer, const QueryTile& tile, std::uint32_t round, std::uint32_t wave,
+                                ThreadScratch& scratch) noexcept {
+  const Sequence& sequence = *tile.sequence;
   const Stretches seen = stretches(sequence);
   const std::uint32_t index = round * waves_ + wave;
-  if (index >= seen.count()) return;
-
   AttendArgs a{};
-  a.queries = std::min(query_block, sequence.rows * group - start);
-  for (std::uint32_t i = 0; i < a.queries; ++i) {
-    const std::uint32_t row = sequence.first_row + (start + i) / group;
-    const std::uint32_t head = kv_head * group + (start + i) % group;
-    const std::size_t query = std::size_t{row} * shape_.heads + head;
-    a.q[i] = qkv_row(row) + std::size_t{head} * shape_.head_dim;
+  a.queries = tile.count;
+  for (std::uint32_t i = 0; i < tile.count; ++i) {
+    const std::size_t q = query(tile, i), row = q / shape_.heads;
+    a.q[i] = qkv_row(row) + q % shape_.heads * shape_.head_dim;
     a.position[i] = batch_.rows[row].position;
-    a.state[i] = wave == 0 ? state(query) : wave_state(wave, query);
+    a.state[i] = wave == 0 ? state(q) : wave_state(wave, q);
     if (wave != 0 || round == 0) clear_state(a.state[i]);
   }
-  a.start = seen.at(index) * stretch_tokens;
   const std::uint32_t last_page = (sequence.first_position + sequence.rows - 1) / page_tokens;
-  for (std::uint32_t p = 0; p < stretch_tokens / page_tokens && a.start / page_tokens + p <= last_page; ++p) {
+  const auto place = [&](std::uint32_t p, std::uint32_t value) -> const std::byte* {
+    if (p > last_page) return nullptr;
     // A page that has left the window may be anything in the table, and is not read.
-    const std::uint32_t id = sequence.pages[a.start / page_tokens + p];
-    a.keys[p] = page(id < shape_.pages ? id : 0, layer, kv_head, 0);
-    a.values[p] = page(id < shape_.pages ? id : 0, layer, kv_head, 1);
+    const std::uint32_t id = sequence.pages[p];
+    return page(id < shape_.pages ? id : 0, layer, tile.kv_head, value);
+  };
+  constexpr std::uint32_t pages = stretch_tokens / page_tokens;
+  for (std::uint32_t p = 0; p < pages; ++p) {
+    a.keys[p] = place(seen.at(index) * pages + p, 0);
+    a.values[p] = place(seen.at(index) * pages + p, 1);
   }
+  for (std::uint32_t p = 0; p < 2 && wave + 1 < waves_ && index + 1 < seen.count(); ++p) {
+    a.next[p] = place(seen.at(index + 1) * pages + p, 0);
+  }
+  a.start = seen.at(index) * stretch_tokens;
   a.head_dim = shape_.head_dim;
   a.window = shape_.window;
   a.globals = shape_.globals;
@@ -95,23 +113,31 @@ void CpuBackend::attend_tile(std::uint32_t layer, std::uint32_t round, std::uint
   kernels_.attend(a, scratch.attend);
 }
 
-/// Ends a round for one row and KV head; the last round also divides.
-void CpuBackend::merge_tile(std::uint32_t round, std::uint32_t tile) noexcept {
-  const std::uint32_t row = tile / shape_.kv_heads;
-  const std::uint32_t group = shape_.heads / shape_.kv_heads;
+/// Ends a round for the queries of a tile; the last round also divides.
+void CpuBackend::end_round(const QueryTile& tile, std::uint32_t round) noexcept {
   const std::size_t dim = shape_.head_dim;
-  const std::uint32_t count = stretches(batch_.sequences[batch_.rows[row].sequence]).count();
-  for (std::uint32_t i = 0; i < group; ++i) {
-    const std::size_t head = tile % shape_.kv_heads * group + i;
-    const std::size_t query = std::size_t{row} * shape_.heads + head;
-    float* sum = state(query);
+  const std::uint32_t count = stretches(*tile.sequence).count();
+  for (std::uint32_t i = 0; i < tile.count; ++i) {
+    const std::size_t q = query(tile, i);
+    float* sum = state(q);
     for (std::uint32_t wave = 1; wave < waves_ && round * waves_ + wave < count; ++wave) {
-      kernels_.merge(sum, wave_state(wave, query), dim);
+      kernels_.merge(sum, wave_state(wave, q), dim);
     }
     if (round + 1 != rounds_) continue;
-    float* out = wide_row(row) + head * dim;
+    float* out = wide_row(q / shape_.heads) + q % shape_.heads * dim;
     for (std::size_t d = 0; d < dim; ++d) out[d] = sum[2 + d] / sum[1];
   }
+}
+
+void CpuBackend::attend_tile(std::uint32_t layer, std::uint32_t round, std::uint32_t index,
+                             ThreadScratch& scratch) noexcept {
+  const std::uint32_t wave = index % waves_;
+  const QueryTile tile = query_tile(index / waves_);
+  if (round * waves_ + wave < stretches(*tile.sequence).count()) attend_stretch(layer, tile, round, wave, scratch);
+  std::atomic_ref<std::uint32_t> arrived(at<std::uint32_t>(layout_.arrived)[index / waves_]);
+  if (arrived.fetch_add(1, std::memory_order_acq_rel) + 1 != waves_) return;
+  arrived.store(0, std::memory_order_relaxed);
+  if (waves_ > 1 || round + 1 == rounds_) end_round(tile, round);
 }
 
 }  // namespace kinglet::ops

@@ -152,7 +152,7 @@ Status CpuBackend::begin(const Batch& batch) noexcept {
 std::uint32_t CpuBackend::phases(const Op& op) const noexcept {
   switch (op.kind) {
     case OpKind::embed: return 1;
-    case OpKind::attention: return 2 * rounds_;
+    case OpKind::attention: return rounds_;
     case OpKind::attention_input: return 3;
     default: return 2;
   }
@@ -175,19 +175,15 @@ std::uint32_t CpuBackend::outputs(const Op& op) const noexcept {
   return n;
 }
 
-// Phases: embed 0 = rows; attention: of each round, (sequence, KV head, block of queries, stretch), then (row, KV
-// head). The others: 0 = the products' inputs, 1 = products; attention_input 2 = rotation and the cache.
+// Phases: embed 0 = rows; attention: each a round of (sequence, KV head, block of queries, stretch). The others: 0 =
+// the products' inputs, 1 = products; attention_input 2 = rotation and the cache.
 Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
   const Input in = input(op);
   const auto cols = static_cast<float>(in.cols);
   if (op.kind == OpKind::embed) return {rows(), cols};
   if (op.kind == OpKind::attention) {
-    if (phase % 2 == 0) {
-      return {attend_tiles_,
-              static_cast<float>(2 * stretch_tokens * query_block) * static_cast<float>(shape_.head_dim)};
-    }
-    if (waves_ == 1 && phase + 1 != 2 * rounds_) return {};  // all is merged already
-    return {rows() * shape_.kv_heads, static_cast<float>(shape_.heads / shape_.kv_heads * waves_ * shape_.head_dim)};
+    return {attend_tiles_,
+            static_cast<float>(2 * stretch_tokens * attend_queries_) * static_cast<float>(shape_.head_dim)};
   }
   if (phase == 0 && op.kind == OpKind::down && quantizes_ffn() && packs(op.weight[0])) return {};
   if (phase == 0) {
@@ -202,9 +198,7 @@ Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
 
 void CpuBackend::run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept {
   if (op.kind == OpKind::embed) return embed_row(op, tile);
-  if (op.kind == OpKind::attention) {
-    return phase % 2 == 0 ? attend_tile(op.layer, phase / 2, tile, scratch(thread)) : merge_tile(phase / 2, tile);
-  }
+  if (op.kind == OpKind::attention) return attend_tile(op.layer, phase, tile, scratch(thread));
   if (phase == 1) return product_tile(op, tile, scratch(thread));
   if (phase == 2) return rotate_and_store(op, tile);
   const std::uint32_t panels = blocks(input(op).rows, panel_rows);

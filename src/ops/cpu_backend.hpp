@@ -69,6 +69,13 @@ class CpuBackend final : public Backend {
     std::uint32_t at(std::uint32_t i) const noexcept { return i < globals ? i : first + (i - globals); }
   };
 
+  /// Queries of one KV head that go over a stretch together: rows of a sequence times the heads that share it.
+  struct QueryTile {
+    const Sequence* sequence;
+    std::uint32_t kv_head;
+    std::uint32_t start, count;  ///< of the sequence's queries of that head
+  };
+
   CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayout& layout, const Hooks& hooks,
              core::Memory& memory);
   ~CpuBackend() override = default;
@@ -124,8 +131,12 @@ class CpuBackend final : public Backend {
   void plan_attention() noexcept;
   Stretches stretches(const Sequence& sequence) const noexcept;
   std::uint32_t query_blocks(const Sequence& sequence) const noexcept;
-  void attend_tile(std::uint32_t layer, std::uint32_t round, std::uint32_t tile, ThreadScratch& scratch) noexcept;
-  void merge_tile(std::uint32_t round, std::uint32_t tile) noexcept;
+  QueryTile query_tile(std::uint32_t index) const noexcept;
+  std::size_t query(const QueryTile& tile, std::uint32_t i) const noexcept;
+  void attend_tile(std::uint32_t layer, std::uint32_t round, std::uint32_t index, ThreadScratch& scratch) noexcept;
+  void attend_stretch(std::uint32_t layer, const QueryTile& tile, std::uint32_t round, std::uint32_t wave,
+                      ThreadScratch& scratch) noexcept;
+  void end_round(const QueryTile& tile, std::uint32_t round) noexcept;
 
   void pack(const WeightView& from, const WeightView& to) noexcept;
   void run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept;
@@ -144,7 +155,8 @@ class CpuBackend final : public Backend {
   Batch batch_;
   std::uint32_t waves_ = 1;  ///< stretches of a sequence in one round of attention
   std::uint32_t rounds_ = 0;
-  std::uint32_t attend_tiles_ = 0;  ///< of a round
+  std::uint32_t attend_tiles_ = 0;    ///< of a round
+  std::uint32_t attend_queries_ = 0;  ///< of the largest of them
 };
 
 }  // namespace kinglet::ops

@@ -63,6 +63,8 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
   l.bad = plan.take({rows, sizeof(std::int32_t)});
   l.first_tile = plan.take({std::size_t{s.max_sequences} + 1, sizeof(std::uint32_t)});
   l.shares = plan.take({s.threads, sizeof(Share)});
+  const std::size_t blocks = (heads / s.kv_heads + query_block - 1) / query_block;  // of one row, at most
+  l.arrived = plan.take({rows, blocks, s.kv_heads, sizeof(std::uint32_t)});
   l.thread_bytes = round_up(sizeof(ThreadScratch) + attend_scratch(s.head_dim) * f, 64);
   l.scratch = plan.take({s.threads, l.thread_bytes});
   l.workers_bytes = s.threads * sizeof(std::thread);

@@ -45,6 +45,7 @@ struct CpuLayout {
   std::size_t bad;         ///< [max_rows] int32
   std::size_t first_tile;  ///< [max_sequences + 1] uint32
   std::size_t shares;      ///< [threads] Share
+  std::size_t arrived;     ///< [tiles of a round, stretches aside] uint32: how many of a tile's stretches are done
   std::size_t scratch;     ///< [threads][thread_bytes]
   std::size_t thread_bytes;
   std::size_t workers;  ///< memory of the thread pool

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <kinglet/quant/format.hpp>
+#include <kinglet/ops/backend.hpp>
 
 namespace kinglet::ops {
 
@@ -15,8 +15,8 @@ inline constexpr std::uint32_t tile_outputs = 32;
 /// Inputs of a weight tile: a block of the K-quants.
 inline constexpr std::uint32_t tile_inputs = 256;
 inline constexpr std::uint32_t tile_groups = tile_inputs / 32;
-/// Queries that share a page's conversion in attention.
-inline constexpr std::uint32_t query_block = 16;
+/// Queries that share a page's conversion in attention: a multiple of the registers' blocks of 6.
+inline constexpr std::uint32_t query_block = 96;
 
 /// A weight tile in FP32: [tile_inputs][tile_outputs].
 struct FloatTile {
@@ -49,6 +49,7 @@ struct AttendArgs {
   float* state[query_block];           ///< [2 + head_dim]: m, l, o; merged into. Nothing yet: m = -infinity, l = 0
   const void* keys[16];                ///< pages of the stretch: [head_dim][16], null past the last query
   const void* values[16];              ///< [16][head_dim]
+  const void* next[2];                 ///< pages that will likely be read after this stretch; null = none known
   std::uint32_t start;                 ///< first position of the stretch
   std::uint32_t head_dim;
   std::uint32_t window, globals;       ///< window 0 = full attention
@@ -84,16 +85,18 @@ struct Kernels {
   void (*swiglu)(const float* g, const float* u, std::size_t n, float* h);
   void (*rotate_interleaved)(float* head, const float* cos, const float* sin, std::size_t pairs);
   void (*rotate_halves)(float* head, const float* cos, const float* sin, std::size_t pairs);
-  /// scratch: [(16 + 2 * query_block) * round_up(head_dim, 16) + query_block * 256] floats
+  /// scratch: [attend_scratch(head_dim)]
   void (*attend)(const AttendArgs& args, float* scratch);
   /// Takes the state of later stretches, [2 + head_dim], into that of earlier ones.
   void (*merge)(float* state, const float* later, std::size_t head_dim);
 };
 
-/// Floats of `attend`'s scratch.
+/// Channels of a head, rounded up to whole vectors.
+constexpr std::size_t attend_padded(std::size_t head_dim) noexcept { return (head_dim + 15) / 16 * 16; }
+
+/// Floats of `attend`'s scratch: scores and outputs of 8 queries, a stretch's keys and values.
 constexpr std::size_t attend_scratch(std::size_t head_dim) noexcept {
-  const std::size_t padded = (head_dim + 15) / 16 * 16;
-  return (16 + 2 * query_block) * padded + query_block * 256;
+  return 8 * stretch_tokens + (8 + 2 * stretch_tokens) * attend_padded(head_dim);
 }
 
 namespace scalar { const Kernels& kernels() noexcept; }

@@ -5,7 +5,8 @@
 
 constexpr std::size_t vectors = tile_outputs / V::width;
 
-inline V exp(V x) {
+/// exp of what is not above 0 (or NaN).
+inline V exp_below(V x) {
   const V magic = set1(12582912.0f);
   const V t = fma(x, set1(1.44269504088896341f), magic);
   const V n = sub(t, magic);
@@ -17,10 +18,11 @@ inline V exp(V x) {
   p = fma(p, r, set1(4.1665795894e-2f));
   p = fma(p, r, set1(1.6666665459e-1f));
   p = fma(p, r, set1(5.0000001201e-1f));
-  V y = mul(add(fma(p, mul(r, r), r), set1(1.0f)), pow2_of_magic(t));
-  y = where_less(x, set1(-87.33654785f), set1(0.0f), y);
-  return where_less(set1(88.37626f), x, set1(__builtin_inff()), y);
+  const V y = mul(add(fma(p, mul(r, r), r), set1(1.0f)), pow2_of_magic(t));
+  return where_less(x, set1(-87.33654785f), set1(0.0f), y);
 }
+
+inline V exp(V x) { return where_less(set1(88.37626f), x, set1(__builtin_inff()), exp_below(x)); }
 
 /// Folds 128 lanes: 64, 32, ..., 1.
 inline float fold(float* lane) {

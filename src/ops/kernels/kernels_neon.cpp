@@ -1,4 +1,6 @@
 // ops/kernels/kernels_neon.cpp: which inner loops has AArch64, whose baseline has all they need?
+#include <utility>
+
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>
 #include <kinglet/ops/backend.hpp>

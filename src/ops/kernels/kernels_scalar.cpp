@@ -1,5 +1,6 @@
 // ops/kernels/kernels_scalar.cpp: which inner loops run on any machine?
 #include <bit>
+#include <utility>
 
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>

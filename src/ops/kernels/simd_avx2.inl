@@ -7,6 +7,7 @@ struct V {
 struct I {
   __m256i v;
 };
+constexpr std::size_t registers = 16;  ///< for V
 
 inline V load(const float* p) { return {_mm256_loadu_ps(p)}; }
 inline void store(float* p, V a) { _mm256_storeu_ps(p, a.v); }
@@ -28,6 +29,17 @@ inline V load_fp16(const std::uint16_t* p) {
 }
 inline void store_fp16(std::uint16_t* p, V a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+inline V round_fp16(V a) { return {_mm256_cvtph_ps(_mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT))}; }
+inline float halving_sum(V a) {
+  const __m128 y = _mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 z = _mm_add_ps(y, _mm_movehl_ps(y, y));
+  return _mm_cvtss_f32(_mm_add_ss(z, _mm_movehdup_ps(z)));
+}
+inline float largest_lane(V a) {
+  const __m128 y = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
+  const __m128 z = _mm_max_ps(y, _mm_movehl_ps(y, y));
+  return _mm_cvtss_f32(_mm_max_ss(z, _mm_movehdup_ps(z)));
 }
 
 inline I zero_i() { return {_mm256_setzero_si256()}; }

@@ -7,6 +7,7 @@ struct V {
 struct I {
   int32x4_t a, b;
 };
+constexpr std::size_t registers = 16;  ///< for V
 
 inline V load(const float* p) { return {vld1q_f32(p), vld1q_f32(p + 4)}; }
 inline void store(float* p, V x) {
@@ -20,9 +21,7 @@ inline V sub(V x, V y) { return {vsubq_f32(x.a, y.a), vsubq_f32(x.b, y.b)}; }
 inline V mul(V x, V y) { return {vmulq_f32(x.a, y.a), vmulq_f32(x.b, y.b)}; }
 inline V div(V x, V y) { return {vdivq_f32(x.a, y.a), vdivq_f32(x.b, y.b)}; }
 inline V abs(V x) { return {vabsq_f32(x.a), vabsq_f32(x.b)}; }
-inline V max(V x, V y) {
-  return {vbslq_f32(vcgtq_f32(x.a, y.a), x.a, y.a), vbslq_f32(vcgtq_f32(x.b, y.b), x.b, y.b)};
-}
+inline V max(V x, V y) { return {vbslq_f32(vcgtq_f32(x.a, y.a), x.a, y.a), vbslq_f32(vcgtq_f32(x.b, y.b), x.b, y.b)}; }
 inline V where_less(V x, V y, V p, V q) {
   return {vbslq_f32(vcltq_f32(x.a, y.a), p.a, q.a), vbslq_f32(vcltq_f32(x.b, y.b), p.b, q.b)};
 }
@@ -38,6 +37,18 @@ inline V load_fp16(const std::uint16_t* p) {
 inline void store_fp16(std::uint16_t* p, V x) {
   vst1q_u16(p, vreinterpretq_u16_f16(vcombine_f16(vcvt_f16_f32(x.a), vcvt_f16_f32(x.b))));
 }
+inline V round_fp16(V x) { return {vcvt_f32_f16(vcvt_f16_f32(x.a)), vcvt_f32_f16(vcvt_f16_f32(x.b))}; }
+inline float halving_sum(V x) {
+  const float32x4_t y = vaddq_f32(x.a, x.b);
+  const float32x2_t z = vadd_f32(vget_low_f32(y), vget_high_f32(y));
+  return vget_lane_f32(z, 0) + vget_lane_f32(z, 1);
+}
+inline float largest_lane(V x) {
+  const float32x4_t y = vmaxq_f32(x.a, x.b);
+  const float32x2_t z = vmax_f32(vget_low_f32(y), vget_high_f32(y));
+  const float a = vget_lane_f32(z, 0), b = vget_lane_f32(z, 1);
+  return a > b ? a : b;
+}
 
 inline I zero_i() { return {vdupq_n_s32(0), vdupq_n_s32(0)}; }
 inline I load_i(const std::int32_t* p) { return {vld1q_s32(p), vld1q_s32(p + 4)}; }
@@ -49,7 +60,5 @@ inline I dot2(I acc, const std::int16_t* w, const std::int16_t* a) {
   acc.b = vmlal_n_s16(acc.b, vget_high_s16(pairs.val[1]), a[1]);
   return acc;
 }
-inline I mul_add_i(I acc, I x, std::int32_t y) {
-  return {vmlaq_n_s32(acc.a, x.a, y), vmlaq_n_s32(acc.b, x.b, y)};
-}
+inline I mul_add_i(I acc, I x, std::int32_t y) { return {vmlaq_n_s32(acc.a, x.a, y), vmlaq_n_s32(acc.b, x.b, y)}; }
 inline V to_float(I x) { return {vcvtq_f32_s32(x.a), vcvtq_f32_s32(x.b)}; }
