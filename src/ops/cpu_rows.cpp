@@ -132,18 +132,8 @@ void CpuBackend::rotate_and_store(const Op& op, std::uint32_t row) noexcept {
   for (std::uint32_t h = 0; h < shape_.kv_heads; ++h) {
     const float* k = q + std::size_t{shape_.heads + h} * dim;
     const float* v = k + std::size_t{shape_.kv_heads} * dim;
-    std::byte* keys = page(index, op.layer, h, 0);
-    std::byte* values = page(index, op.layer, h, 1);
-    if (shape_.kv == KvFormat::fp16) {
-      auto* k16 = reinterpret_cast<std::uint16_t*>(keys) + slot;
-      auto* v16 = reinterpret_cast<std::uint16_t*>(values) + std::size_t{slot} * dim;
-      for (std::uint32_t d = 0; d < dim; ++d) k16[d * page_tokens] = core::float_to_fp16(k[d]);
-      for (std::uint32_t d = 0; d < dim; ++d) v16[d] = core::float_to_fp16(v[d]);
-    } else {
-      auto* k32 = reinterpret_cast<float*>(keys) + slot;
-      for (std::uint32_t d = 0; d < dim; ++d) k32[d * page_tokens] = k[d];
-      std::memcpy(reinterpret_cast<float*>(values) + std::size_t{slot} * dim, v, dim * sizeof(float));
-    }
+    kernels_.store_kv(k, v, dim, slot, shape_.kv == KvFormat::fp16, page(index, op.layer, h, 0),
+                      page(index, op.layer, h, 1));
   }
 }
 

@@ -27,8 +27,8 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-constexpr int chains = 12;  // enough for two fma a cycle of five cycles each
-constexpr std::uint64_t turns = 4'000'000;
+constexpr int chains = 12;                  // enough for two fma a cycle of five cycles each
+constexpr std::uint64_t turns = 1'000'000;  // some milliseconds
 
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) double fma_loop_512() {
@@ -39,7 +39,9 @@ __attribute__((target("avx512f"))) double fma_loop_512() {
     __asm__ volatile("" : "+v"(a));
   }
   for (auto& v : x) b = _mm512_add_ps(b, v);
-  return _mm512_reduce_add_ps(b);
+  float sum[16];
+  _mm512_storeu_ps(sum, b);
+  return static_cast<double>(sum[0]);
 }
 __attribute__((target("avx2,fma"))) double fma_loop_256() {
   __m256 x[chains], a = _mm256_set1_ps(0.5f), b = _mm256_set1_ps(1.0f);
@@ -156,12 +158,14 @@ class Run {
     }
     return seconds;
   }
-  /// Seconds of a prompt of the whole context, `rows` tokens a step.
-  double prefill(std::uint32_t rows, bool attend) {
-    double seconds = 0;
+  /// A prompt of the whole context, `rows` tokens a step; timed(seconds, positions seen) after each.
+  template <class F>
+  void prefill(std::uint32_t rows, bool attend, F timed) {
     const auto context = static_cast<std::uint32_t>(session_.tokens.size());
-    for (std::uint32_t at = 0; at < context; at += rows) seconds += step(at, std::min(rows, context - at), attend);
-    return seconds;
+    for (std::uint32_t at = 0; at < context; at += rows) {
+      const std::uint32_t n = std::min(rows, context - at);
+      timed(step(at, n, attend), n * (at + 0.5 * (n + 1.0)));
+    }
   }
 
  private:
@@ -200,28 +204,29 @@ int main(int argc, char** argv) {
     ops::ContextShape one = shape;
     one.layers = 1;
     Run run(**info, one, context);
-    const double pairs = 0.5 * context * (context + 1.0) * one.heads;
     std::vector<double> rates, shares;
     for (int i = 0; i < 3; ++i) {
-      const double before = fp32_gflops(backend, one.threads);
-      const double seconds = run.prefill(one.max_rows, true);
-      const double peak = std::max(before, fp32_gflops(backend, one.threads));
-      rates.push_back(pairs * 4 * one.head_dim / seconds * 1e-9);
-      shares.push_back(peak > 0 ? rates.back() / peak : 0);
-      std::printf("  prefill %7.1f GFLOP/s, FP32 peak %7.1f, share %.3f\n", rates.back(), peak, shares.back());
+      double operations = 0, seconds = 0, limit = 0;  // what the peak would have done meanwhile
+      run.prefill(one.max_rows, true, [&](double took, double pairs) {
+        operations += pairs * 4e-9 * one.head_dim * one.heads;
+        seconds += took;
+        limit += took * fp32_gflops(backend, one.threads);
+      });
+      rates.push_back(operations / seconds);
+      shares.push_back(limit > 0 ? operations / limit : 0);
+      std::printf("  prefill %7.1f GFLOP/s, FP32 peak %7.1f, share %.3f\n", rates.back(), limit / seconds,
+                  shares.back());
     }
     std::printf("prefill, median: %.1f GFLOP/s, share of the FP32 peak %.3f\n", median(rates), median(shares));
   }
   Run run(**info, shape, context);
-  run.prefill(shape.max_rows, false);
-  const std::vector<std::uint64_t> buffer(std::size_t{256} << 17, 1);  // 256 MiB
+  run.prefill(shape.max_rows, false, [](double, double) {});
+  const std::vector<std::uint64_t> buffer(std::size_t{128} << 17, 1);  // 128 MiB
   const double bytes = 4.0 * shape.layers * shape.kv_heads * shape.head_dim * context;
   std::vector<double> rates, shares;
-  for (int i = 0; i < 5; ++i) {
-    const double before = read_gb_per_s(shape.threads, buffer);
-    double seconds = 1e9;
-    for (int token = 0; token < 3; ++token) seconds = std::min(seconds, run.step(context - 1, 1, true));
-    const double limit = std::max(before, read_gb_per_s(shape.threads, buffer));
+  for (int i = 0; i < 15; ++i) {
+    const double seconds = run.step(context - 1, 1, true);
+    const double limit = read_gb_per_s(shape.threads, buffer);
     rates.push_back(bytes / seconds * 1e-9);
     shares.push_back(rates.back() / limit);
     std::printf("  decode %6.2f GB/s, read %6.2f, share %.3f\n", rates.back(), limit, shares.back());

@@ -24,11 +24,16 @@ constexpr std::size_t fitting(std::size_t queries, std::size_t most) {
   return most;
 }
 
-/// f(0), ..., f(N - 1) written out, so that the arrays which f indexes live in registers.
+/// f(0), ..., f(N - 1), written out, so that the arrays which f indexes live in registers (where there are any: plain C++
+/// has its vectors in memory, and would only grow).
 template <std::size_t N, class F>
 [[gnu::always_inline]] inline void times(const F& f) {
-  [&]<std::size_t... i>(std::index_sequence<i...>) __attribute__((always_inline)) { (f(i), ...); }
-  (std::make_index_sequence<N>{});
+  if constexpr (registers == 0) {
+    for (std::size_t i = 0; i < N; ++i) f(i);
+  } else {
+    [&]<std::size_t... i>(std::index_sequence<i...>) __attribute__((always_inline)) { (f(i), ...); }
+    (std::make_index_sequence<N>{});
+  }
 }
 
 /// The visible positions of a stretch for one query: [0, global_end) and [first, last), relative to its start.
@@ -464,5 +469,29 @@ void attend(const AttendArgs& a, float* scratch) {
     }
     if (b.any != 0) direct ? attend_queries<true>(count, a, b, memory) : attend_queries<false>(count, a, b, memory);
     first += count;
+  }
+}
+
+void store_kv(const float* k, const float* v, std::size_t head_dim, std::size_t slot, bool fp16, void* keys,
+              void* values) {
+  if (!fp16) {
+    float* key = static_cast<float*>(keys) + slot;
+    float* value = static_cast<float*>(values) + slot * head_dim;
+    for (std::size_t d = 0; d < head_dim; ++d) key[d * page_tokens] = k[d];
+    for (std::size_t d = 0; d < head_dim; ++d) value[d] = v[d];
+    return;
+  }
+  std::uint16_t* key = static_cast<std::uint16_t*>(keys) + slot;
+  std::uint16_t* value = static_cast<std::uint16_t*>(values) + slot * head_dim;
+  const std::size_t whole = head_dim - head_dim % V::width;
+  for (std::size_t d = 0; d < whole; d += V::width) {
+    std::uint16_t half[V::width];
+    store_fp16(half, load(k + d));
+    for (std::size_t i = 0; i < V::width; ++i) key[(d + i) * page_tokens] = half[i];
+    store_fp16(value + d, load(v + d));
+  }
+  for (std::size_t d = whole; d < head_dim; ++d) {
+    key[d * page_tokens] = core::float_to_fp16(k[d]);
+    value[d] = core::float_to_fp16(v[d]);
   }
 }

@@ -85,6 +85,9 @@ struct Kernels {
   void (*swiglu)(const float* g, const float* u, std::size_t n, float* h);
   void (*rotate_interleaved)(float* head, const float* cos, const float* sin, std::size_t pairs);
   void (*rotate_halves)(float* head, const float* cos, const float* sin, std::size_t pairs);
+  /// One token's k and v, [head_dim], into place `slot` of a page: keys [head_dim][16], values [16][head_dim].
+  void (*store_kv)(const float* k, const float* v, std::size_t head_dim, std::size_t slot, bool fp16, void* keys,
+                   void* values);
   /// scratch: [attend_scratch(head_dim)]
   void (*attend)(const AttendArgs& args, float* scratch);
   /// Takes the state of later stretches, [2 + head_dim], into that of earlier ones.

@@ -2,6 +2,6 @@
 
 const Kernels& kernels() noexcept {
   static constexpr Kernels table{norm,         quantize_int8, quantize_fp8,       product_fp32,  product_int8,
-                                 product_fp8,  swiglu,        rotate_interleaved, rotate_halves, attend, merge};
+                                 product_fp8,  swiglu,        rotate_interleaved, rotate_halves, store_kv, attend, merge};
   return table;
 }
