@@ -21,7 +21,7 @@ class Shares {
  public:
   /// @param shares  [threads] filled here; must outlive the last take()
   Shares(Share* shares, std::uint32_t threads, std::uint32_t first, std::uint32_t last) noexcept
-      : shares_(shares), threads_(threads), chunk_(std::max(1u, (last - first) / threads / 8)) {
+      : shares_(shares), threads_(threads) {
     const std::uint64_t tiles = last - first;
     for (std::uint32_t t = 0; t < threads; ++t) {
       shares[t].next.store(first + static_cast<std::uint32_t>(tiles * t / threads), std::memory_order_relaxed);
@@ -34,16 +34,19 @@ class Shares {
   void take(std::size_t thread, Body body) const noexcept {
     for (std::uint32_t i = 0; i < threads_; ++i) {
       Share& share = shares_[(thread + i) % threads_];
-      for (std::uint32_t first; (first = share.next.fetch_add(chunk_, std::memory_order_relaxed)) < share.last;) {
-        const std::uint32_t last = std::min(share.last, first + chunk_);
+      std::uint32_t first = share.next.load(std::memory_order_relaxed);
+      while (first < share.last) {
+        const std::uint32_t last = first + std::max(1u, (share.last - first) / 8);  // small ones at the end
+        if (!share.next.compare_exchange_weak(first, last, std::memory_order_relaxed)) continue;
         for (std::uint32_t tile = first; tile < last; ++tile) body(tile);
+        first = share.next.load(std::memory_order_relaxed);
       }
     }
   }
 
  private:
   Share* shares_;
-  std::uint32_t threads_, chunk_;
+  std::uint32_t threads_;
 };
 
 }  // namespace kinglet::ops
