@@ -8,6 +8,7 @@
 #include <kinglet/core/memory.hpp>
 #include <kinglet/engine.hpp>
 #include <kinglet/model/gguf.hpp>
+#include <kinglet/model/pack.hpp>
 #include <nlohmann/json.hpp>
 
 #include "failure.hpp"
@@ -32,8 +33,8 @@ struct InspectFlags {
   bool check = false;
 };
 
-const char* format_name(const model::TensorInfo& tensor) {
-  if (tensor.format) return quant::info(*tensor.format).name;
+std::string format_name(const model::TensorInfo& tensor) {
+  if (tensor.format) return std::string(quant::info(*tensor.format).name) + (tensor.packed ? " strips" : "");
   const quant::GgufType* type = quant::gguf_type(tensor.type);
   return type != nullptr ? type->name : "?";
 }
@@ -79,7 +80,8 @@ struct TensorList {
   std::uint64_t weights = 0;
   Json list = Json::array();
 
-  void add(std::string_view name, const std::string& shape, const char* format, std::uint64_t size, std::uint64_t n) {
+  void add(std::string_view name, const std::string& shape, const std::string& format, std::uint64_t size,
+           std::uint64_t n) {
     bytes += size;
     weights += n;
     list.push_back({{"name", name}, {"shape", shape}, {"format", format}, {"bytes", size}});
@@ -127,14 +129,25 @@ std::uint64_t count_not_finite(const model::TensorInfo& tensor, Progress& bar, s
   return wrong;
 }
 
+/// The bytes of a packed file against the sums in it.
+void check_sums(const model::Gguf& file, const std::string& path, Progress& bar) {
+  const Status whole = model::check_packed(file, {&bar, [](void* user, float done) {
+                                                    static_cast<Progress*>(user)->show(static_cast<double>(done));
+                                                    return !interrupted();
+                                                  }});
+  if (!whole && !interrupted()) bad_input("{}: {}", path, static_cast<const char*>(whole.error().message));
+}
+
 /// De-quantizes everything; the first damaged tensor is the failure.
 void check_values(const model::Gguf& file, const std::string& path, Json& out) {
   std::uint64_t all = 1;
   for (const model::TensorInfo& tensor : file.tensors()) all += tensor.elements();
   Progress bar("checking");
+  if (file.packed()) check_sums(file, path, bar);
   std::uint64_t done = 0;
   for (const model::TensorInfo& tensor : file.tensors()) {
     if (interrupted()) return;
+    if (file.packed() && (tensor.packed || !tensor.format)) continue;  // their sums are right
     if (!tensor.format)
       bad_input("{}: tensor {} is {}, which this build cannot read; quantize the model to another type", path,
                 tensor.name, format_name(tensor));
@@ -155,6 +168,7 @@ void inspect_file(const InspectFlags& flags) {
   out["path"] = flags.path;
   out["architecture"] = file.get_string("general.architecture").value_or("");
   out["gguf_version"] = file.version();
+  out["packed"] = file.packed();
   out["file_bytes"] = file.bytes();
   out["tokenizer"] = file.get_string("tokenizer.ggml.model").value_or("");
   out["pre_tokenizer"] = file.get_string("tokenizer.ggml.pre").value_or("");

@@ -48,8 +48,8 @@ int run(int argc, char** argv) {
   program.app.set_version_flag("--version", "kinglet " + std::to_string(version_major) + "." +
                                                 std::to_string(version_minor) + "." + std::to_string(version_patch));
   program.app.require_subcommand(1);
-  for (auto* add :
-       {add_run, add_chat, add_inspect, add_eval, add_logits, add_tokenize, add_quantize, add_synth, add_bench})
+  for (auto* add : {add_run, add_chat, add_inspect, add_eval, add_logits, add_tokenize, add_quantize, add_pack,
+                    add_synth, add_bench})
     add(program);
   const int code = parse(program, argc, argv);
   if (code >= 0) return code;

@@ -54,7 +54,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   app.add_option("--gate", flags.gate, "Share of each product's inputs that the sparse gate drops, [0, 1)")
       ->check(CLI::Range(0.0f, 0.999999f));
   app.add_option("--output-weights", flags.output_weights,
-                 "Not in this build; 'kinglet quantize --output-type' does it");
+                 "Re-quantize the output layer while loading: int8 (q8_0) or int4 (q4_0), at some loss")
+      ->check(CLI::IsMember({"int8", "q8_0", "int4", "q4_0"}));
   app.add_option("--pre-tokenizer", flags.pre_tokenizer, "Cut text as this pre-tokenizer does, not as the file says");
   app.add_flag("--json", flags.json, "One JSON object on stdout");
 }
@@ -91,9 +92,6 @@ EngineOptions engine_options(const ModelFlags& flags) {
     bad_usage("--device, --gpu-layers: this build has no GPU backend; leave them out to use the CPU");
   if (flags.bits == "device") bad_usage("--bits device: no backend of this build has it; use --bits exact");
   if (flags.kv == "fp8" || flags.kv == "int4") bad_usage("--kv {}: this build has fp16 and fp32", flags.kv);
-  if (!flags.output_weights.empty())
-    bad_usage(
-        "--output-weights: this build keeps weights as they are in the file; use 'kinglet quantize --output-type'");
   if (flags.globals > 0 && flags.window == 0)
     bad_usage("--globals {}: means nothing without a window; add --window N", flags.globals);
   EngineOptions options;
@@ -112,6 +110,10 @@ EngineOptions engine_options(const ModelFlags& flags) {
   options.window = flags.window;
   options.globals = flags.globals;
   options.gate = flags.gate;
+  if (!flags.output_weights.empty()) {
+    const bool four = flags.output_weights == "int4" || flags.output_weights == "q4_0";
+    options.output_weights = four ? quant::Format::q4_0 : quant::Format::q8_0;
+  }
   options.pre_tokenizer = flags.pre_tokenizer;
   options.hooks.log = log_line;
   return options;

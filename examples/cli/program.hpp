@@ -20,6 +20,7 @@ void add_eval(Program& program);
 void add_logits(Program& program);
 void add_tokenize(Program& program);
 void add_quantize(Program& program);
+void add_pack(Program& program);
 void add_synth(Program& program);
 void add_bench(Program& program);
 

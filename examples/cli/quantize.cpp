@@ -48,6 +48,7 @@ struct Loss {
 };
 
 std::vector<Change> plan(const model::Gguf& file, const QuantizeFlags& flags) {
+  if (file.packed()) bad_input("{}: is a packed file, whose weights are final; quantize the original", flags.in);
   const quant::Format weights = parse_type(flags.weights, "--weights");
   if (weights == quant::Format::q6_k) bad_usage("--weights q6_k: only the output layer can have it; see --output-type");
   const bool untied = file.find("output.weight") != nullptr;

@@ -6,6 +6,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -50,10 +51,14 @@ struct EngineOptions {
   std::uint32_t globals = 0;  ///< first positions that are always seen; needs a window
   float gate = 0.0f;          ///< share of each product's input channels that the sparse gate drops, [0, 1)
 
+  /// Re-quantizes the output layer at load, to Q4_0 or Q8_0: fewer bytes a token at some loss. None = as in the file.
+  std::optional<quant::Format> output_weights{};
+
   FileAccess file_access = FileAccess::map;
   std::string_view pre_tokenizer{};  ///< overrides the name in the file; "" = the file's
 
-  /// Called while loading with the share done, [0, 1]; returning false ends the load with Errc::cancelled. Must not throw.
+  /// Called while loading with the share done, [0, 1]; returning false ends the load with Errc::cancelled. Must not
+  /// throw.
   bool (*progress)(void* user, float done) = nullptr;
   void* progress_user = nullptr;
 
@@ -84,8 +89,9 @@ struct GenerateOptions {
   bool ignore_end = false;      ///< go on where the model would end its turn
 };
 
-/// What an engine will take, in bytes; exact for the default GenerateOptions. Stop texts, lists of the sampler, DRY, and
-/// conversations of more than six bytes a token of context take more, in submit(), which then may say out_of_memory.
+/// What an engine will take, in bytes; exact for the default GenerateOptions. Stop texts, lists of the sampler, DRY,
+/// and conversations of more than six bytes a token of context take more, in submit(), which then may say
+/// out_of_memory.
 struct MemoryPlan {
   std::size_t weights = 0;      ///< the file, mapped or copied, and what the backend keeps in an order of its own
   std::size_t vocabulary = 0;   ///< tokenizer and chat template

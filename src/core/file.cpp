@@ -65,7 +65,8 @@ Result<FileBytes> FileBytes::open(const char* path, Memory& memory, bool copy) n
     if (file.descriptor_ < 0) return system_error(path, errno);
     struct stat status {};
     if (::fstat(file.descriptor_, &status) != 0) return system_error(path, errno);
-    if (S_ISDIR(status.st_mode)) return fail(Errc::io_error, "{:.120}: is a directory; give the path of a GGUF file", path);
+    if (S_ISDIR(status.st_mode))
+      return fail(Errc::io_error, "{:.120}: is a directory; give the path of a GGUF file", path);
     if (!S_ISREG(status.st_mode)) return fail(Errc::io_error, "{:.120}: is not a regular file", path);
     if (status.st_size <= 0) return fail(Errc::bad_format, "{:.120}: is empty", path);
     if (static_cast<std::uint64_t>(status.st_size) > std::numeric_limits<std::size_t>::max() / 2) {
@@ -96,20 +97,32 @@ Result<FileBytes> FileBytes::open(const char* path, Memory& memory, bool copy) n
   });
 }
 
-void FileBytes::discard(const std::byte* p, std::size_t n) noexcept {
+/// The whole pages of a mapped file within [p, p + n).
+std::span<std::byte> FileBytes::whole_pages(const std::byte* p, std::size_t n) const noexcept {
   const long page_size = ::sysconf(_SC_PAGESIZE);
-  if (descriptor_ < 0 || page_size <= 0) return;
+  if (descriptor_ < 0 || page_size <= 0) return {};
   const auto page = static_cast<std::size_t>(page_size);
   const auto offset = static_cast<std::size_t>(p - data_);
   const std::size_t first = (offset + page - 1) / page * page;
   const std::size_t last = (offset + n) / page * page;
-  if (first >= last) return;
+  if (first >= last) return {};
+  return {const_cast<std::byte*>(data_) + first, last - first};
+}
+
+void FileBytes::discard(const std::byte* p, std::size_t n) noexcept {
+  const std::span<std::byte> pages = whole_pages(p, n);
+  if (pages.empty()) return;
   // The addresses stay reserved: an unmapped gap could be taken by somebody else before the whole is unmapped.
-  void* gone = ::mmap(const_cast<std::byte*>(data_) + first, last - first, PROT_NONE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  void* gone =
+      ::mmap(pages.data(), pages.size(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   if (gone == MAP_FAILED) return;
-  discarded_ += last - first;
-  memory_->release(last - first);
+  discarded_ += pages.size();
+  memory_->release(pages.size());
+}
+
+void FileBytes::trim(const std::byte* p, std::size_t n) noexcept {
+  const std::span<std::byte> pages = whole_pages(p, n);
+  if (!pages.empty()) (void)::madvise(pages.data(), pages.size(), MADV_DONTNEED);
 }
 
 bool FileBytes::unchanged() const noexcept {

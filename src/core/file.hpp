@@ -29,6 +29,8 @@ class FileBytes {
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
   /// Gives whole pages of a mapped file within [p, p + n) back: they are no longer counted, and must not be read again.
   void discard(const std::byte* p, std::size_t n) noexcept;
+  /// Gives back what is resident of whole pages of a mapped file within [p, p + n); reading them brings them back.
+  void trim(const std::byte* p, std::size_t n) noexcept;
   /// Bytes that are still mapped; 0 of a copy.
   std::size_t mapped() const noexcept { return descriptor_ < 0 ? 0 : size_ - discarded_; }
   /// False once a mapped file has been written to or cut.
@@ -36,12 +38,13 @@ class FileBytes {
 
  private:
   void swap(FileBytes& other) noexcept;
+  std::span<std::byte> whole_pages(const std::byte* p, std::size_t n) const noexcept;
 
   Memory* memory_ = nullptr;
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
   std::size_t discarded_ = 0;  ///< bytes of it that were given back
-  int descriptor_ = -1;  ///< kept while mapped
+  int descriptor_ = -1;        ///< kept while mapped
   std::int64_t modified_[2] = {};
 };
 

@@ -46,6 +46,9 @@ Status check(const EngineOptions& o) noexcept {
   if (!(o.gate >= 0.0f && o.gate < 1.0f)) {
     return core::fail(Errc::invalid_argument, "EngineOptions::gate is {}; expected 0 or more and below 1", o.gate);
   }
+  if (o.output_weights && *o.output_weights != quant::Format::q4_0 && *o.output_weights != quant::Format::q8_0) {
+    return Error{Errc::invalid_argument, "EngineOptions::output_weights is neither Q4_0 nor Q8_0"};
+  }
   if (o.globals != 0 && o.window == 0) {
     return Error{Errc::invalid_argument, "EngineOptions::globals needs a window"};
   }
@@ -173,12 +176,19 @@ class Loader {
       state_.has_template = true;
     }
     vocabulary_ = state_.memory.used() - before;
+    state_.file.trim();
     state_.scratch.reserve(scratch_base + scratch_per_token * options_.context);
     return {};
   }
 
   Status open_backend(const ops::BackendInfo& backend) {
     if (const Status s = model::read_rotary_steps(state_.file, state_.config, state_.rotary_steps); !s) return s;
+    if ((state_.file.packed() || options_.output_weights) && !backend.packed_files) {
+      return core::fail(Errc::unsupported,
+                        "the backend {} takes neither packed files nor output_weights; load the original file without "
+                        "them, or choose a CPU backend",
+                        backend.name);
+    }
     const ops::ContextShape shape = shape_of(state_);
     const auto on_gpu = choose_gpu_layers(options_, backend, shape, state_.file);
     if (!on_gpu) return on_gpu.error();
@@ -228,13 +238,15 @@ class Loader {
   }
 
   /// Has the backend take all its memory for weights at once.
-  Status reserve_weights(model::Placement placement) {
+  Status reserve_weights(model::Placement placement, const model::ForwardOptions& options) {
+    model::ForwardOptions forward;
+    forward.output_weights = options.output_weights;
     core::Memory uncounted(options_.hooks);
     model::Forward nowhere(&uncounted);
     placement.backend = placement.first.backend = nullptr;
     placement.memory = &uncounted;
     placement.discard = false;
-    const Status counted = model::build_forward(state_.file, state_.config, {}, placement, nowhere);
+    const Status counted = model::build_forward(state_.file, state_.config, forward, placement, nowhere);
     if (!counted) return counted;
     if (place_.first.backend != nullptr) {
       if (const Status s = place_.first.backend->reserve(placement.first_bytes); !s) return s;
@@ -252,6 +264,7 @@ class Loader {
     } part{options_};
     model::ForwardOptions forward;
     forward.gate = options_.gate;
+    forward.output_weights = options_.output_weights;
     if (plan_ == nullptr && options_.progress != nullptr) {
       forward.progress = Part::call;
       forward.progress_user = &part;
@@ -260,12 +273,12 @@ class Loader {
     placement.memory = &state_.memory;
     placement.discard = state_.file.mapped() && options_.file_access == FileAccess::map;
     if (state_.backend != nullptr) {
-      if (const Status reserved = reserve_weights(placement); !reserved) return reserved;
+      if (const Status reserved = reserve_weights(placement, forward); !reserved) return reserved;
     }
     const Status built = model::build_forward(state_.file, state_.config, forward, placement, state_.forward);
     if (!built) return built;
     if (placement.discard) weights_ = state_.mapped = state_.file.mapped_bytes();
-    weights_ += placement.bytes;
+    weights_ += placement.bytes + placement.requantized_bytes;
     return {};
   }
 

@@ -9,6 +9,7 @@
 #include <kinglet/sparse/gate.hpp>
 
 #include "core/fail.hpp"
+#include "ops/kernels/packed.hpp"
 
 namespace kinglet::model {
 namespace {
@@ -17,7 +18,8 @@ namespace {
 class Builder {
  public:
   Builder(Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement, Forward& out)
-      : placement_(placement),
+      : file_(file),
+        placement_(placement),
         weights_(file, &placement),
         unplaced_(file),
         measures_(options.gate > 0.0f && placement.backend != nullptr),
@@ -39,7 +41,10 @@ class Builder {
   }
 
   Status all() noexcept {
-    if (const Status status = embed(); !status) return status;
+    // The output layer is the largest matrix: packed first, it is in memory in both orders when nothing else is.
+    ops::Op last;
+    if (const Status status = output(last); !status) return status;
+    if (const Status status = embed(last); !status) return status;
     for (std::uint32_t layer = 0; layer < config_.layers; ++layer) {
       if (const Status status = attention(layer); !status) return status;
       if (const Status status = feed_forward(layer); !status) return status;
@@ -48,7 +53,7 @@ class Builder {
         return status;
       }
     }
-    if (const Status status = output(); !status) return status;
+    out_.ops.push_back(last);  // within the capacity, as all are
     return progress(1.0f);
   }
 
@@ -77,43 +82,69 @@ class Builder {
     return op;
   }
 
-  /// Matrices of the op that was begun last; their magnitudes join the op's importance.
-  Status matrices(std::span<const Weights::Name> names, std::uint32_t rows, std::uint32_t cols,
-                  ops::WeightView* out) noexcept {
+  /// The magnitudes of matrices of the op that was begun last join its importance.
+  Status measure(std::span<const Weights::Name> names, std::uint32_t rows, std::uint32_t cols) noexcept {
     for (std::size_t i = 0; measures_ && i < names.size(); ++i) {
       ops::WeightView raw;  // a backend may place weights in an order of its own
-      if (const Status status = unplaced_.matrix(names[i], rows, cols, product, raw); !status) return status;
+      if (const Status status = unplaced_.matrix(names[i], rows, cols, ops::WeightUse::product, raw); !status)
+        return status;
       for (std::uint32_t row = 0; row < rows; ++row) {
-        quant::dequantize(raw.format, raw.data + raw.row_bytes * row, cols, row_.data());
+        ops::dequantize_row(raw, row, row_.data());
         sparse::add_magnitudes(std::span<const float>(row_.data(), cols), part_);
       }
       part_rows_ += rows;
     }
-    return weights_.matrices(names, rows, cols, product, out);
+    return {};
+  }
+  Status matrices(std::span<const Weights::Name> names, std::uint32_t rows, std::uint32_t cols,
+                  ops::WeightView* out) noexcept {
+    if (const Status status = measure(names, rows, cols); !status) return status;
+    return weights_.matrices(names, rows, cols, ops::WeightUse::product, out);
   }
   Status matrix(Weights::Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) noexcept {
     return matrices({&name, 1}, rows, cols, &out);
   }
 
-  Status add(ops::Op op) noexcept {
+  Status measured(ops::Op& op) noexcept {
     if (part_rows_ > 0) {
       sparse::divide_by_rows(part_, part_rows_);
       part_rows_ = 0;
       const std::int64_t layer = op.kind == ops::OpKind::output ? -1 : op.layer;
-      const auto placed = placement_.of(layer, product).backend->place(part_.data(), part_.size());
+      const auto placed = placement_.of(layer, ops::WeightUse::product).backend->place(part_.data(), part_.size());
       if (!placed) return placed.error();
       op.importance = *placed;
     }
-    out_.ops.push_back(op);  // within the capacity
     return {};
   }
 
-  Status embed() noexcept {
-    ops::Op op = make(ops::OpKind::embed, 0);
-    const Status status =
-        weights_.matrix({"token_embd.weight"}, config_.vocab, config_.dim, ops::WeightUse::lookup, op.weight[0]);
+  Status add(ops::Op op) noexcept {
+    const Status status = measured(op);
     out_.ops.push_back(op);
     return status;
+  }
+
+  /// The output layer is the embedding itself, in one place and order.
+  bool shared() const noexcept {
+    return config_.tied_output && !requantizes() && placement_.first_layers == 0;
+  }
+
+  bool requantizes() const noexcept {
+    const TensorInfo* const tensor = file_.find(output_name());
+    return options_.output_weights && tensor != nullptr && tensor->format != options_.output_weights;
+  }
+
+  const char* output_name() const noexcept { return config_.tied_output ? "token_embd.weight" : "output.weight"; }
+
+  Status embed(const ops::Op& output) noexcept {
+    ops::Op op = make(ops::OpKind::embed, 0);
+    op.weight[0] = output.weight[0];
+    if (!shared()) {
+      const Status status =
+          weights_.matrix({"token_embd.weight"}, config_.vocab, config_.dim, ops::WeightUse::lookup, op.weight[0]);
+      if (!status) return status;
+    }
+    out_.ops.push_back(op);
+    return {};
   }
 
   Status attention(std::uint32_t layer) noexcept {
@@ -143,16 +174,21 @@ class Builder {
     return add(down);
   }
 
-  Status output() noexcept {
-    ops::Op op = make(ops::OpKind::output, config_.layers, config_.dim);
+  Status output(ops::Op& op) noexcept {
+    op = make(ops::OpKind::output, config_.layers, config_.dim);
     if (const Status s = weights_.vector({"output_norm.weight"}, config_.dim, op.norm); !s) return s;
-    const char* const name = config_.tied_output ? "token_embd.weight" : "output.weight";
-    if (const Status s = matrix({name}, config_.vocab, config_.dim, op.weight[0]); !s) return s;
-    return add(op);
+    const Weights::Name name{output_name()};
+    if (const Status s = measure({&name, 1}, config_.vocab, config_.dim); !s) return s;
+    if (const Status s = measured(op); !s) return s;
+    if (requantizes()) {
+      return weights_.requantized(name, config_.vocab, config_.dim, *options_.output_weights, out_.output_strips,
+                                  op.weight[0]);
+    }
+    const auto use = shared() ? ops::WeightUse::both : ops::WeightUse::product;
+    return weights_.matrix(name, config_.vocab, config_.dim, use, op.weight[0]);
   }
 
-  static constexpr ops::WeightUse product = ops::WeightUse::product;
-
+  const Gguf& file_;
   const Placement& placement_;
   const Weights weights_, unplaced_;
   const bool measures_;

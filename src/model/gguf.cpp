@@ -9,6 +9,7 @@
 #include "core/fail.hpp"
 #include "core/file.hpp"
 #include "model/gguf_reader.hpp"
+#include "model/packed_tensor.hpp"
 
 namespace kinglet::model {
 
@@ -260,6 +261,7 @@ const TensorInfo* Gguf::find(std::string_view name) const noexcept {
 std::uint32_t Gguf::version() const noexcept { return state_ ? state_->version : 0; }
 std::uint32_t Gguf::alignment() const noexcept { return state_ ? state_->alignment : 0; }
 std::size_t Gguf::bytes() const noexcept { return state_ ? state_->bytes : 0; }
+bool Gguf::packed() const noexcept { return has(pack_version_key); }
 bool Gguf::mapped() const noexcept { return state_ && state_->mapped; }
 
 std::size_t Gguf::mapped_bytes() const noexcept {
@@ -277,6 +279,20 @@ void Gguf::discard(const TensorInfo& tensor) noexcept {
     if (std::less_equal<>()(all.data(), tensor.data) && std::less<>()(tensor.data, all.data() + all.size())) {
       file.discard(tensor.data, tensor.bytes);
     }
+  }
+}
+
+void Gguf::trim() noexcept {
+  if (!state_) return;
+  for (core::FileBytes& file : state_->files) {
+    const std::span<const std::byte> all = file.bytes();
+    std::size_t end = all.size();
+    for (const TensorInfo& t : state_->tensors) {
+      if (std::less_equal<>()(all.data(), t.data) && std::less<>()(t.data, all.data() + all.size())) {
+        end = std::min(end, static_cast<std::size_t>(t.data - all.data()));
+      }
+    }
+    file.trim(all.data(), end);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "core/fail.hpp"
+#include "model/packed_tensor.hpp"
 
 namespace kinglet::model {
 namespace {
@@ -119,6 +120,16 @@ Status measure(TensorInfo& t) noexcept {
     }
     elements *= t.dims[i];
   }
+  if (const auto format = packed_format(t.type)) {
+    const quant::FormatInfo& info = quant::info(*format);
+    if (t.rank < 2 || t.rank > 3 || t.dims[0] % info.block != 0)
+      return fail(Errc::bad_format, "packed tensor '{:.64}' has no dimensions that strips of {} can have; {}", t.name,
+                  info.name, pack_anew);
+    t.format = *format;
+    t.packed = true;
+    t.bytes = static_cast<std::size_t>(packed_bytes(*format, std::span(t.dims, t.rank)));
+    return {};
+  }
   const quant::GgufType* type = quant::gguf_type(t.type);
   if (type == nullptr)
     return fail(Errc::bad_format, "tensor '{:.64}' has the type number {}, which does not exist", t.name, t.type);
@@ -148,7 +159,7 @@ Status read_tensor(Cursor& in, TensorInfo& t, std::uint64_t& offset) noexcept {
 
 /// Offsets become pointers once it is known where the data begin; tensors must lie in the file and apart.
 Status place(std::span<const std::byte> file, std::size_t data, std::span<TensorInfo> tensors,
-             std::pmr::vector<std::uint64_t>& offsets, std::uint32_t alignment) {
+             std::pmr::vector<std::uint64_t>& offsets, std::uint32_t alignment, bool packed) {
   if (!tensors.empty() && data > file.size()) return truncated("the list of tensors");
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     TensorInfo& t = tensors[i];
@@ -157,8 +168,8 @@ Status place(std::span<const std::byte> file, std::size_t data, std::span<Tensor
                   offsets[i], alignment);
     }
     if (offsets[i] > file.size() - data || t.bytes > file.size() - data - offsets[i]) {
-      return fail(Errc::bad_format, "tensor '{:.64}' ends after the file; it is damaged or was not copied whole",
-                  t.name);
+      return fail(Errc::bad_format, "tensor '{:.64}' ends after the file; it is damaged or was not copied whole{}{}",
+                  t.name, packed ? "; " : "", packed ? pack_anew : "");
     }
     t.data = file.data() + data + offsets[i];
   }
@@ -186,6 +197,35 @@ Status read_alignment(std::span<const Gguf::Entry> entries, std::uint32_t& align
     }
   }
   return {};
+}
+
+/// Does the part come from `kinglet pack`, of this version?
+Result<bool> read_pack_version(std::span<const Gguf::Entry> entries) noexcept {
+  for (const Gguf::Entry& entry : entries) {
+    if (entry.key != pack_version_key) continue;
+    const bool number = entry.type == ValueType::u32;
+    if (number && read_le<std::uint32_t>(entry.data.data()) == pack_version) return true;
+    return fail(Errc::unsupported, "this file was packed for another version of Kinglet ({}; this build reads {}); {}",
+                number ? read_le<std::uint32_t>(entry.data.data()) : 0, pack_version, pack_anew);
+  }
+  return false;
+}
+
+/// Is the file's head the one that was written?
+Status check_pack(std::span<const std::byte> file, std::span<const TensorInfo> tensors) noexcept {
+  const std::byte* first = file.data() + file.size();
+  const TensorInfo* sums = nullptr;
+  for (const TensorInfo& t : tensors) {
+    first = std::min(first, t.data);
+    if (t.name == pack_sums_name) sums = &t;
+  }
+  if (sums == nullptr || sums->type != words_type || sums->rank != 1 || sums->dims[0] != tensors.size()) {
+    return fail(Errc::bad_format, "this packed file lacks its sums; {}", pack_anew);
+  }
+  PackSum sum;
+  sum.add({file.data(), first});
+  if (sum.value() == read_le<std::uint64_t>(sums->data)) return {};
+  return fail(Errc::bad_format, "the head of this packed file was altered after it was written; {}", pack_anew);
 }
 
 }  // namespace
@@ -229,17 +269,27 @@ Result<GgufPart> read_part(std::span<const std::byte> file, std::pmr::vector<Ggu
   if (const Status s = read_entries(in, entry_count, file.size(), entries, part.first_entry); !s) return s.error();
   if (const Status s = read_alignment(std::span(entries).subspan(part.first_entry), part.alignment); !s)
     return s.error();
+  const Result<bool> packed = read_pack_version(std::span(entries).subspan(part.first_entry));
+  if (!packed) return packed.error();
 
   if (tensor_count > file.size() / 32) return truncated("the list of tensors");  // one takes at least 8+4+8+4+8 bytes
   std::pmr::vector<std::uint64_t> offsets(static_cast<std::size_t>(tensor_count), entries.get_allocator().resource());
   for (std::uint64_t& offset : offsets) {
     TensorInfo t;
     if (const Status s = read_tensor(in, t, offset); !s) return s.error();
+    if (t.packed && !*packed)
+      return fail(Errc::bad_format, "tensor '{:.64}' is packed, but the file does not say for which version; {}",
+                  t.name, pack_anew);
     tensors.push_back(t);
   }
   const std::size_t data = (in.at() + part.alignment - 1) / part.alignment * part.alignment;
-  const Status placed = place(file, data, std::span(tensors).subspan(part.first_tensor), offsets, part.alignment);
+  const Status placed =
+      place(file, data, std::span(tensors).subspan(part.first_tensor), offsets, part.alignment, *packed);
   if (!placed) return placed.error();
+  if (*packed) {
+    const Status whole = check_pack(file, std::span(tensors).subspan(part.first_tensor));
+    if (!whole) return whole.error();
+  }
   return part;
 }
 

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/fail.hpp"
+#include "model/packed_tensor.hpp"
 
 namespace kinglet::model {
 
@@ -14,10 +15,19 @@ using core::guarded;
 
 namespace {
 
-constexpr std::uint64_t alignment = 32;
-constexpr std::byte zeros[alignment] = {};
+constexpr std::uint32_t most_alignment = 64;
+constexpr std::byte zeros[most_alignment] = {};
 
-std::uint64_t padding(std::uint64_t bytes) noexcept { return (alignment - bytes % alignment) % alignment; }
+/// The elements of a tensor, or 0 where it cannot be one.
+std::uint64_t count(std::span<const std::uint64_t> dims, std::uint32_t block) noexcept {
+  if (dims.empty() || dims.size() > 4 || dims[0] % block != 0) return 0;
+  std::uint64_t elements = 1;
+  for (const std::uint64_t dim : dims) {
+    if (dim == 0 || elements > (std::uint64_t{1} << 50) / dim) return 0;
+    elements *= dim;
+  }
+  return elements;
+}
 
 Error too_late() noexcept {
   return fail(Errc::invalid_argument, "a GGUF file's header is written; nothing can join it");
@@ -25,8 +35,14 @@ Error too_late() noexcept {
 
 }  // namespace
 
-GgufWriter::GgufWriter(ByteSink sink, std::pmr::memory_resource* memory) noexcept
-    : sink_(sink), metadata_(memory), infos_(memory), keys_(memory), names_(memory), sizes_(memory) {}
+GgufWriter::GgufWriter(ByteSink sink, std::pmr::memory_resource* memory, std::uint32_t alignment) noexcept
+    : sink_(sink),
+      alignment_(alignment == most_alignment ? most_alignment : 32),
+      metadata_(memory),
+      infos_(memory),
+      keys_(memory),
+      names_(memory),
+      sizes_(memory) {}
 
 template <class Value>
 void GgufWriter::put(const Value& value) {
@@ -116,31 +132,48 @@ Status GgufWriter::add(const Gguf::Entry& entry) noexcept {
   });
 }
 
-Status GgufWriter::add_tensor(std::string_view name, std::span<const std::uint64_t> dims,
-                              quant::Format format) noexcept {
+Status GgufWriter::add_any(std::string_view name, std::span<const std::uint64_t> dims, std::uint32_t block,
+                           std::uint32_t type,
+                           std::uint64_t (*bytes)(quant::Format format, std::span<const std::uint64_t> dims),
+                           quant::Format format) noexcept {
   return guarded([&]() -> Status {
     if (begun_) return too_late();
     if (name.empty() || name.size() >= 64 || std::find(names_.begin(), names_.end(), name) != names_.end())
       return fail(Errc::invalid_argument, "tensor '{:.100}': names must be new and of 1 to 63 bytes", name);
-    const quant::FormatInfo& info = quant::info(format);
-    std::uint64_t elements = 1;
-    bool fits = !dims.empty() && dims.size() <= 4 && dims[0] % info.block == 0;
-    for (const std::uint64_t dim : dims) {
-      fits = fits && dim != 0 && elements <= (std::uint64_t{1} << 50) / dim;
-      elements *= fits ? dim : 1;
-    }
-    if (!fits) return fail(Errc::invalid_argument, "tensor {}: no dimensions that {} can have", name, info.name);
+    if (count(dims, block) == 0)
+      return fail(Errc::invalid_argument, "tensor {}: no dimensions that {} can have", name, quant::info(format).name);
     names_.emplace_back(name);
-    sizes_.push_back(elements / info.block * info.block_bytes);
+    sizes_.push_back(bytes(format, dims));
     into_ = &infos_;
     put(name);
     put(static_cast<std::uint32_t>(dims.size()));
     for (const std::uint64_t dim : dims) put(dim);
-    put(info.gguf_type);
+    put(type);
     put(offset_);
     offset_ += sizes_.back() + padding(sizes_.back());
     return {};
   });
+}
+
+Status GgufWriter::add_tensor(std::string_view name, std::span<const std::uint64_t> dims,
+                              quant::Format format) noexcept {
+  const auto bytes = [](quant::Format f, std::span<const std::uint64_t> d) {
+    return count(d, quant::info(f).block) / quant::info(f).block * quant::info(f).block_bytes;
+  };
+  return add_any(name, dims, quant::info(format).block, quant::info(format).gguf_type, bytes, format);
+}
+
+Status GgufWriter::add_packed(std::string_view name, std::span<const std::uint64_t> dims,
+                              quant::Format format) noexcept {
+  if (ops::strip_layout(format).codes == 0 || dims.size() < 2 || dims.size() > 3)
+    return fail(Errc::invalid_argument, "tensor {}: {} has no strips", name, quant::info(format).name);
+  return add_any(name, dims, quant::info(format).block, packed_type_base + quant::info(format).gguf_type, packed_bytes,
+                 format);
+}
+
+Status GgufWriter::add_words(std::string_view name, std::uint64_t n) noexcept {
+  const auto bytes = [](quant::Format, std::span<const std::uint64_t> d) { return d[0] * sizeof(std::uint64_t); };
+  return add_any(name, {&n, 1}, 1, words_type, bytes, quant::Format::f32);
 }
 
 Status GgufWriter::send(const std::byte* data, std::size_t bytes) noexcept {
@@ -151,6 +184,13 @@ Status GgufWriter::send(const std::byte* data, std::size_t bytes) noexcept {
 Status GgufWriter::begin() noexcept {
   return guarded([&]() -> Status {
     if (begun_) return too_late();
+    if (alignment_ != 32) {
+      keys_.emplace_back("general.alignment");
+      into_ = &metadata_;
+      put(std::string_view("general.alignment"));
+      put(ValueType::u32);
+      put(alignment_);
+    }
     begun_ = true;
     std::pmr::vector<std::byte> head(metadata_.get_allocator());
     into_ = &head;

@@ -1,7 +1,12 @@
 // model/weights.cpp: does the file hold this weight, and in this shape?
 #include <kinglet/model/weights.hpp>
 
+#include <algorithm>
+
+#include <kinglet/quant/quantizer.hpp>
+
 #include "core/fail.hpp"
+#include "model/packed_tensor.hpp"
 
 namespace kinglet::model {
 namespace {
@@ -14,7 +19,8 @@ struct Spelling {
   explicit Spelling(Weights::Name name) noexcept {
     const auto end = name.layer < 0 ? fmt::format_to_n(text, sizeof text, "{}", name.name)
                                     : fmt::format_to_n(text, sizeof text, "blk.{}.{}", name.layer, name.name);
-    size = end.size < sizeof text ? end.size : sizeof text;
+    size = end.size < sizeof text ? end.size : sizeof text - 1;
+    text[size] = '\0';
   }
   operator std::string_view() const noexcept { return {text, size}; }
   char text[80];
@@ -39,16 +45,56 @@ struct Shape {
 
 bool Weights::has(Name name) const noexcept { return file_.find(Spelling(name)) != nullptr; }
 
+namespace {
+
+/// The strips of a tensor of a packed file.
+/// @param turn  which of the matrices that take turns in it
+Status view_of_strips(const TensorInfo& t, std::uint32_t rows, std::uint32_t cols, std::uint32_t turn,
+                      std::uint32_t turns, ops::WeightView& out) noexcept {
+  if (t.dims[0] != cols || t.dims[1] != rows || t.dims[2] != turns) {
+    return core::fail(Errc::bad_format, "tensor {} is {}; expected {} x {}; {}", t.name, Shape(t).text, cols, rows,
+                      pack_anew);
+  }
+  const std::size_t strip = ops::strip_bytes(*t.format, cols);
+  out = {*t.format, rows, cols, strip * turns, t.data + strip * turn, ops::WeightLayout::packed};
+  return {};
+}
+
+/// The bytes of a matrix in strips.
+std::size_t bytes_of_strips(quant::Format format, std::size_t rows, std::size_t cols) noexcept {
+  return (rows + ops::strip_rows - 1) / ops::strip_rows * ops::strip_bytes(format, cols);
+}
+
+/// Packs strips [0, rows / 16) of a matrix in another format.
+Status requantize(const ops::WeightView& from, quant::Format to, std::pmr::memory_resource* memory, std::byte* out) {
+  const std::size_t row_bytes = quant::format_bytes(to, from.cols);
+  std::pmr::vector<float> row(from.cols, memory);
+  std::pmr::vector<std::byte> blocks(ops::strip_rows * row_bytes, memory);
+  for (std::uint32_t first = 0; first < from.rows; first += ops::strip_rows) {
+    const std::uint32_t n = std::min(ops::strip_rows, from.rows - first);
+    for (std::uint32_t r = 0; r < n; ++r) {
+      ops::dequantize_row(from, first + r, row.data());
+      const Status made = quant::quantize(to, quant::Method::rtn, row, blocks.data() + r * row_bytes);
+      if (!made) return made;
+    }
+    ops::pack_strip(to, blocks.data(), row_bytes, n, from.cols, out);
+    out += ops::strip_bytes(to, from.cols);
+  }
+  return {};
+}
+
+}  // namespace
+
 Status Weights::find(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) const noexcept {
   const Spelling spelt(name);
   const std::string_view text = spelt;
   const TensorInfo* const tensor = file_.find(text);
-  if (tensor == nullptr)
-    return core::fail(Errc::bad_format, "tensor {} is missing; expected {} x {}", text, cols, rows);
+  if (tensor == nullptr) return find_in_turns(text, rows, cols, out);
   if (!tensor->format) {
     const auto format = quant::from_gguf_type(tensor->type);
     return core::fail(format ? Errc::unsupported : format.error().code, "tensor {}: {}", text, format.error().message);
   }
+  if (tensor->packed) return view_of_strips(*tensor, rows, cols, 0, 1, out);
   if (tensor->rank > 2 || tensor->dims[0] != cols || tensor->dims[1] != rows) {
     return core::fail(Errc::bad_format, "tensor {} is {}; expected {} x {}", text, Shape(*tensor).text, cols, rows);
   }
@@ -66,6 +112,21 @@ Status Weights::find(Name name, std::uint32_t rows, std::uint32_t cols, ops::Wei
   return {};
 }
 
+/// In a packed file, gate and up are one tensor, whose strips take turns.
+Status Weights::find_in_turns(std::string_view name, std::uint32_t rows, std::uint32_t cols,
+                              ops::WeightView& out) const noexcept {
+  constexpr std::string_view ends[] = {"ffn_gate.weight", "ffn_up.weight"};
+  for (std::uint32_t turn = 0; turn < 2; ++turn) {
+    if (name.size() < ends[turn].size() || name.substr(name.size() - ends[turn].size()) != ends[turn]) continue;
+    char both[120];
+    const auto spelt =
+        fmt::format_to_n(both, sizeof both, "{}ffn_gate_up.weight", name.substr(0, name.size() - ends[turn].size()));
+    const TensorInfo* const tensor = file_.find({both, std::min(spelt.size, sizeof both)});
+    if (tensor != nullptr && tensor->packed) return view_of_strips(*tensor, rows, cols, turn, 2, out);
+  }
+  return core::fail(Errc::bad_format, "tensor {} is missing; expected {} x {}", name, cols, rows);
+}
+
 Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
                          ops::WeightView* out) const noexcept {
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -74,7 +135,12 @@ Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::u
   if (placement_ == nullptr || placement_->info == nullptr) return {};
   const Place& place = placement_->of(names[0].layer, use);
   std::size_t bytes = 0;
-  for (std::size_t i = 0; i < names.size(); ++i) bytes += place.info->placed_bytes(place.shape, out[i], use);
+  bool taken[2] = {};  // by the backend
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const std::size_t each = place.info->placed_bytes(place.shape, out[i], use);
+    if (i < 2) taken[i] = each != 0;
+    bytes += each;
+  }
   if (place.backend != nullptr) {
     if (const Status status = place.backend->place({out, names.size()}, use); !status) return status;
   } else if (!placement_->memory->reserve(bytes)) {
@@ -82,12 +148,46 @@ Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::u
   }
   placement_->bytes += bytes;
   if (&place == &placement_->first) placement_->first_bytes += bytes;
-  for (std::size_t i = 0; i < names.size() && placement_->discard; ++i) {
-    const bool packs = place.info->placed_bytes(place.shape, out[i], use) != 0;
-    const Spelling name(names[i]);
-    if (packs && std::string_view(name) != lookup_name) file_.discard(*file_.find(name));
+  // In a plan too, so that it counts what happens. Rows of an embedding that is not shared are still looked up.
+  for (std::size_t i = 0; i < names.size() && i < 2 && placement_->discard; ++i) {
+    const bool rows_are_read = names[i].name == lookup_name && use != ops::WeightUse::both;
+    if (taken[i] && !rows_are_read) file_.discard(*file_.find(Spelling(names[i])));
   }
   return {};
+}
+
+Status Weights::requantized(Name name, std::uint32_t rows, std::uint32_t cols, quant::Format to,
+                            std::pmr::vector<StripLine>& strips, ops::WeightView& out) const noexcept {
+  ops::WeightView from;
+  if (const Status status = find(name, rows, cols, from); !status) return status;
+  if (cols % quant::info(to).block != 0) {
+    return core::fail(Errc::unsupported,
+                      "tensor {} has rows of {} weights, which {} cannot hold; leave the output's "
+                      "weights as they are",
+                      Spelling(name).text, cols, quant::info(to).name);
+  }
+  const std::size_t bytes = bytes_of_strips(to, rows, cols);
+  const std::size_t lines = (bytes + sizeof(StripLine) - 1) / sizeof(StripLine);
+  out = {to, rows, cols, ops::strip_bytes(to, cols), nullptr, ops::WeightLayout::packed};
+  placement_->requantized_bytes += lines * sizeof(StripLine);
+  const TensorInfo* const tensor = file_.find(Spelling(name));
+  // Rows of the embedding are still looked up.
+  const bool gives_back = placement_->discard && tensor != nullptr && tensor->name != lookup_name;
+  const std::size_t passing = from.cols * sizeof(float) + ops::strip_rows * quant::format_bytes(to, cols);
+  if (placement_->backend == nullptr) {
+    if (!placement_->memory->reserve(lines * sizeof(StripLine) + passing)) return core::out_of_memory();
+    placement_->memory->release(passing);
+    if (gives_back) file_.discard(*tensor);
+    return {};
+  }
+  return core::guarded([&]() -> Status {
+    strips.resize(lines);
+    out.data = strips.data()->bytes;
+    const Status made = requantize(from, to, strips.get_allocator().resource(), strips.data()->bytes);
+    if (!made) return core::fail(made.error().code, "tensor {}: {}", Spelling(name).text, made.error().message);
+    if (gives_back) file_.discard(*tensor);
+    return placement_->backend->place({&out, 1}, ops::WeightUse::product);
+  });
 }
 
 Status Weights::vector(Name name, std::uint32_t n, const float*& out) const noexcept {

@@ -35,7 +35,8 @@ constexpr BackendInfo cpu(const char* description, const char* instruction_set, 
           [](const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept {
             return CpuBackend::create(isa, shape, hooks, memory);
           },
-          CpuBackend::destroy};
+          CpuBackend::destroy,
+          true};
 }
 
 constexpr CpuBackend::Isa scalar_isa{"scalar", scalar::kernels, scalar::strip_kernels};

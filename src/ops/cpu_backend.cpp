@@ -26,6 +26,7 @@ CpuBackend::CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayou
       shape_(shape),
       layout_(layout),
       memory_(memory),
+      hooks_(hooks),
       own_memory_(hooks.allocate == nullptr),
       workers_memory_(at<std::byte>(layout.workers), layout.workers_bytes, std::pmr::null_memory_resource()),
       pool_(shape.threads, hooks, &workers_memory_) {
@@ -54,7 +55,11 @@ void CpuBackend::destroy(Backend* backend, core::Memory& memory) noexcept {
   auto* self = static_cast<CpuBackend*>(backend);
   for (PackedBlock* block = self->packed_; block != nullptr;) {
     PackedBlock* next = block->next;
-    memory.deallocate(block, block->bytes, alignof(PackedBlock));
+    const std::size_t bytes = block->bytes;
+    memory.release(block->counted);
+    core::Memory uncounted(self->hooks_);
+    (void)uncounted.reserve(bytes);
+    static_cast<std::pmr::memory_resource&>(uncounted).deallocate(block, bytes, alignof(PackedBlock));
     block = next;
   }
   const std::size_t total = self->layout_.total;
@@ -63,7 +68,9 @@ void CpuBackend::destroy(Backend* backend, core::Memory& memory) noexcept {
 }
 
 std::size_t CpuBackend::placed_bytes(const ContextShape& shape, const WeightView& weight, WeightUse use) noexcept {
-  if (use != WeightUse::product || shape.activations != Activations::int8) return 0;
+  if (use == WeightUse::lookup || weight.layout == WeightLayout::packed || shape.activations != Activations::int8) {
+    return 0;
+  }
   const std::size_t strip = strip_bytes(weight.format, weight.cols);
   return strip == 0 ? 0 : sizeof(PackedBlock) + strip * blocks(weight.rows, strip_rows);
 }
@@ -89,14 +96,37 @@ void CpuBackend::pack(const WeightView& from, const WeightView& to) noexcept {
       &job);
 }
 
+// The block is counted as it fills: what is not used yet is not in memory either. A host's own allocator is asked for
+// what is needed at the time, matrix by matrix.
 Status CpuBackend::reserve(std::size_t bytes) noexcept {
-  if (bytes <= sizeof(PackedBlock)) return {};
+  if (bytes <= sizeof(PackedBlock) || !own_memory_) return {};
   return core::guarded([&]() -> Status {
-    auto* block = static_cast<PackedBlock*>(memory_.allocate(bytes, alignof(PackedBlock)));
-    packed_ = new (block) PackedBlock{packed_, bytes, sizeof(PackedBlock)};
-    if (own_memory_) core::prefer_huge_pages(block, bytes);
+    core::Memory uncounted;
+    void* const block = static_cast<std::pmr::memory_resource&>(uncounted).allocate(bytes, alignof(PackedBlock));
+    packed_ = new (block) PackedBlock{packed_, bytes, sizeof(PackedBlock), 0};
+    core::prefer_huge_pages(block, bytes);
     return {};
   });
+}
+
+/// Room for packed matrices of `bytes` together, a head included.
+Result<std::byte*> CpuBackend::take(std::size_t bytes) noexcept {
+  const std::size_t room = bytes - sizeof(PackedBlock);
+  if (packed_ != nullptr && packed_->bytes - packed_->used >= room) {
+    if (!memory_.reserve(bytes)) return core::out_of_memory();
+    packed_->counted += bytes;
+  } else {
+    const Status taken = core::guarded([&]() -> Status {
+      void* const block = memory_.allocate(bytes, alignof(PackedBlock));
+      packed_ = new (block) PackedBlock{packed_, bytes, sizeof(PackedBlock), bytes};
+      if (own_memory_) core::prefer_huge_pages(block, bytes);
+      return {};
+    });
+    if (!taken) return taken.error();
+  }
+  std::byte* const at = reinterpret_cast<std::byte*>(packed_) + packed_->used;
+  packed_->used += room;
+  return at;
 }
 
 // Matrices of one shape that are read at once lie strip beside strip: streams that take turns cost a quarter of the
@@ -109,12 +139,9 @@ Status CpuBackend::place(std::span<WeightView> weights, WeightUse use) noexcept 
     alike = alike && w.format == weights[0].format && w.rows == weights[0].rows && w.cols == weights[0].cols;
   }
   if (bytes == 0) return {};
-  const std::size_t room = bytes - sizeof(PackedBlock);  // of a block of its own; in a common one it is enough too
-  if (packed_ == nullptr || packed_->bytes - packed_->used < room) {
-    if (const Status status = reserve(bytes); !status) return status;
-  }
-  std::byte* at = reinterpret_cast<std::byte*>(packed_) + packed_->used;
-  packed_->used += room;
+  const auto taken = take(bytes);
+  if (!taken) return taken.error();
+  std::byte* at = *taken;
   for (WeightView& w : weights) {
     if (placed_bytes(shape_, w, use) == 0) continue;
     WeightView packed = w;
@@ -185,7 +212,7 @@ Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
     return {attend_tiles_,
             static_cast<float>(2 * stretch_tokens * attend_queries_) * static_cast<float>(shape_.head_dim)};
   }
-  if (phase == 0 && op.kind == OpKind::down && quantizes_ffn() && packs(op.weight[0])) return {};
+  if (phase == 0 && op.kind == OpKind::down && quantizes_ffn() && reads_panels(op.weight[0])) return {};
   if (phase == 0) {
     const auto hidden = op.kind == OpKind::output ? static_cast<std::uint32_t>(batch_.hidden.size()) : 0;
     return {blocks(in.rows, panel_rows) + hidden, 4 * cols * panel_rows};

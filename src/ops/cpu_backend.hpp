@@ -53,6 +53,7 @@ class CpuBackend final : public Backend {
     PackedBlock* next;
     std::size_t bytes;  ///< this head included
     std::size_t used;
+    std::size_t counted;  ///< in the engine's memory
   };
   /// The rows that an op's products read: row i is x + i * stride, K columns.
   struct Input {
@@ -138,9 +139,13 @@ class CpuBackend final : public Backend {
                       ThreadScratch& scratch) noexcept;
   void end_round(const QueryTile& tile, std::uint32_t round) noexcept;
 
+  Result<std::byte*> take(std::size_t bytes) noexcept;
   void pack(const WeightView& from, const WeightView& to) noexcept;
   void run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept;
-  bool packs(const WeightView& weight) const noexcept { return weight.layout == WeightLayout::packed; }
+  /// Strips whose products are those of StripKernels; all others are of tiles.
+  bool reads_panels(const WeightView& weight) const noexcept {
+    return weight.layout == WeightLayout::packed && shape_.activations == Activations::int8;
+  }
 
   Isa isa_;
   const Kernels& kernels_;
@@ -148,6 +153,7 @@ class CpuBackend final : public Backend {
   ContextShape shape_;
   CpuLayout layout_;
   core::Memory& memory_;
+  Hooks hooks_;
   bool own_memory_;  ///< not the host's allocator
   std::pmr::monotonic_buffer_resource workers_memory_;
   core::ThreadPool pool_;

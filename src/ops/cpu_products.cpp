@@ -13,7 +13,7 @@ void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t cou
   for (std::uint32_t o = 0; o < tile_outputs && first + o < weights[0].rows; o += strip_rows) {
     for (std::size_t m = 0; m < count; ++m) {
       const WeightView& weight = weights[m];
-      if (!packs(weight)) {
+      if (!reads_panels(weight)) {
         if (o == 0) product_of_rows(weight, first, row, rows, scratch.tile, scratch.acc[m]);
         continue;
       }
@@ -27,7 +27,7 @@ void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t cou
   }
 }
 
-/// The same from the file's blocks, unpacked a tile at a time.
+/// The same from the file's blocks, or from strips where the activations are not INT8, unpacked a tile at a time.
 void CpuBackend::product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
                                  Scratch& scratch, float* acc) const noexcept {
   const bool floats = quant::is_float(weight.format) || shape_.activations == Activations::fp32;
@@ -38,12 +38,24 @@ void CpuBackend::product_of_rows(const WeightView& weight, std::uint32_t first, 
   std::fill_n(acc, std::size_t{rows} * width, 0.0f);
   for (std::uint32_t k = 0; k < weight.cols; k += tile_inputs) {
     const std::uint32_t n = std::min(tile_inputs, weight.cols - k);
+    struct Rows {
+      const std::byte* data;
+      std::size_t row_bytes;
+      std::uint32_t first, k;
+    } from{weight.data, weight.row_bytes, first, k};
+    if (weight.layout == WeightLayout::packed) {
+      for (std::uint32_t o = 0; o < count; ++o) {
+        const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
+        unpack_columns(weight.format, strip, (first + o) % strip_rows, k, n, scratch.blocks[o]);
+      }
+      from = {scratch.blocks[0], sizeof scratch.blocks[0], 0, 0};
+    }
     if (floats) {
-      load_tile(weight.format, weight.data, weight.row_bytes, first, count, k, n, scratch, scratch.tile.floats);
+      load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch, scratch.tile.floats);
       kernels_.product_fp32(scratch.tile.floats, x, rows, k, n, acc);
       continue;
     }
-    load_tile(weight.format, weight.data, weight.row_bytes, first, count, k, n, scratch.tile.groups);
+    load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch.tile.groups);
     (fp8 ? kernels_.product_fp8 : kernels_.product_int8)(scratch.tile.groups, x, rows, k, n, acc);
   }
   if (!fp8) return;

@@ -15,8 +15,7 @@ namespace kinglet::ops {
 
 void CpuBackend::embed_row(const Op& op, std::uint32_t row) noexcept {
   const WeightView& w = op.weight[0];
-  const auto token = static_cast<std::size_t>(batch_.rows[row].token);
-  quant::dequantize(w.format, w.data + token * w.row_bytes, w.cols, x_row(row));
+  dequantize_row(w, static_cast<std::uint32_t>(batch_.rows[row].token), x_row(row));
   rotary_row(row);
 }
 
@@ -78,8 +77,8 @@ void CpuBackend::prepare_panel(const Op& op, std::uint32_t panel) noexcept {
   const std::uint32_t count = std::min(panel_rows, in.rows - first);
   bool strips = false, groups = false;
   for (const WeightView& w : op.weight) {
-    strips |= w && packs(w);
-    groups |= w && !packs(w) && !quant::is_float(w.format);
+    strips |= w && reads_panels(w);
+    groups |= w && !reads_panels(w) && !quant::is_float(w.format);
   }
   float* x[panel_rows];
   for (std::uint32_t i = 0; i < count; ++i) {

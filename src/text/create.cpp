@@ -17,6 +17,7 @@ namespace {
 using core::fail;
 
 constexpr std::size_t most_pieces = std::size_t{1} << 30;
+constexpr std::size_t merges_ahead = 16;
 constexpr std::string_view blank = "\xe2\x96\x81";  // U+2581, a space in SentencePiece's pieces
 
 /// Pieces that end a reply in models in use. Where a file calls a `certain` one anything but a control piece, it is
@@ -100,7 +101,8 @@ class Maker {
   void find_bytes();
   void find_neighbours();
   Status take_merges();
-  std::int32_t normal_piece(std::string_view text);
+  std::int32_t normal_piece(std::string_view text) { return normal_piece(text, Index::hash(text)); }
+  std::int32_t normal_piece(std::string_view text, std::uint64_t hash);
   bool is_piece(std::int32_t id, std::string_view text) const noexcept {
     return !twins_ && t_.has(id) && t_.type(id) == TokenType::normal && t_.pieces[static_cast<std::size_t>(id)] == text;
   }
@@ -166,6 +168,7 @@ Status Maker::take_types() {
     t_.flags[id] = static_cast<std::uint8_t>(TokenType::control) | Tokenizer::Tables::ends;
   };
   for (std::size_t i = 0; i < v_.pieces.size(); ++i) {
+    if (v_.pieces[i].empty() || (v_.pieces[i][0] != '<' && v_.pieces[i][0] != '[')) continue;
     for (const End& end : ends) {
       if (end.piece != v_.pieces[i]) continue;
       if (end.certain || t_.type(static_cast<std::int32_t>(i)) == TokenType::control) make_control(i);
@@ -288,8 +291,8 @@ void Maker::find_neighbours() {
 
 /// The normal piece spelt so; one that the vocabulary lacks is added behind it, and comes out of encode() as bytes.
 /// -1 where pieces collide.
-std::int32_t Maker::normal_piece(std::string_view text) {
-  const std::int32_t known = t_.index.find(t_.pieces, text, true);
+std::int32_t Maker::normal_piece(std::string_view text, std::uint64_t hash) {
+  const std::int32_t known = t_.index.find(t_.pieces, text, hash, true);
   if (known >= 0) return known;
   const std::size_t id = t_.pieces.size();
   if (id >= most_pieces) throw std::length_error("pieces");
@@ -308,21 +311,48 @@ Status Maker::take_merges() {
     t_.symbol_of_byte[byte] = normal_piece({spelt, length});
     if (t_.symbol_of_byte[byte] < 0) return collided();
   }
+  // What a merge looks up is far apart in memory, so it is fetched some merges ahead.
+  struct Ahead {
+    std::string_view left, right;
+    std::uint64_t left_hash, right_hash;
+  } ahead[merges_ahead];
+  struct Found {
+    std::int32_t left, right, result;
+  } found[merges_ahead];
   std::pmr::string both(t_.memory);
   std::int32_t result = 0;
-  for (std::size_t i = 0; i < v_.merges.size(); ++i) {
+  const std::size_t count = v_.merges.size();
+  for (std::size_t i = 0; i < count + 2 * merges_ahead; ++i) {
+    if (i >= 2 * merges_ahead) {
+      const std::size_t rank = i - 2 * merges_ahead;
+      const Found& f = found[rank % merges_ahead];
+      if (!t_.merges.add(f.left, f.right, {static_cast<std::uint32_t>(rank), f.result})) return collided();
+    }
+    if (i >= merges_ahead && i - merges_ahead < count) {
+      const Ahead& a = ahead[i % merges_ahead];
+      Found& f = found[i % merges_ahead];
+      f.left = normal_piece(a.left, a.left_hash);
+      f.right = normal_piece(a.right, a.right_hash);
+      both.assign(a.left).append(a.right);
+      // Files mostly list merges in the order of their results; looking there first spares a third of the searches.
+      if (!is_piece(result, both) && !is_piece(++result, both)) result = normal_piece(both);
+      f.result = result;
+      if (f.left < 0 || f.right < 0 || f.result < 0) return collided();
+      t_.merges.fetch(f.left, f.right);
+    }
+    if (i >= count) continue;
     const std::string_view merge = v_.merges[i];
     const std::size_t space = merge.empty() ? merge.npos : merge.find(' ', 1);
     if (space == merge.npos || space + 1 == merge.size()) {
       return fail(Errc::bad_format, "tokenizer.ggml.merges[{}] is not two pieces with a space between", i);
     }
-    both.assign(merge.substr(0, space)).append(merge.substr(space + 1));
-    const std::int32_t left = normal_piece(merge.substr(0, space));
-    const std::int32_t right = normal_piece(merge.substr(space + 1));
-    // Files mostly list merges in the order of their results; looking there first spares a third of the searches.
-    if (!is_piece(result, both) && !is_piece(++result, both)) result = normal_piece(both);
-    if (left < 0 || right < 0 || result < 0) return collided();
-    if (!t_.merges.add(left, right, {static_cast<std::uint32_t>(i), result})) return collided();
+    Ahead& a = ahead[i % merges_ahead];
+    a.left = merge.substr(0, space);
+    a.right = merge.substr(space + 1);
+    a.left_hash = Index::hash(a.left);
+    a.right_hash = Index::hash(a.right);
+    t_.index.fetch(a.left_hash);
+    t_.index.fetch(a.right_hash);
   }
   return {};
 }

@@ -19,7 +19,7 @@ std::uint64_t mix(std::uint64_t x) noexcept {
   return x ^ (x >> 32);
 }
 
-std::uint64_t hash(std::string_view text) noexcept {
+std::uint64_t hash_of(std::string_view text) noexcept {
   std::uint64_t h = text.size() * 0x9e3779b97f4a7c15u;
   std::size_t at = 0;
   for (; at + 8 <= text.size(); at += 8) {
@@ -85,7 +85,7 @@ void Index::clear(std::size_t count) { slots_.assign(room_for(count), Slot{}); }
 
 bool Index::add(const Strings& strings, std::uint32_t id, bool normal, bool& twins) {
   const std::string_view text = strings[id];
-  const std::uint64_t h = hash(text);
+  const std::uint64_t h = hash_of(text);
   const auto tag = static_cast<std::uint32_t>(h);
   std::size_t at = place(h, slots_.size());
   for (std::size_t probes = 0; probes < most_probes; ++probes) {
@@ -103,9 +103,14 @@ bool Index::add(const Strings& strings, std::uint32_t id, bool normal, bool& twi
   return false;
 }
 
-std::int32_t Index::find(const Strings& strings, std::string_view text, bool normal) const noexcept {
+std::uint64_t Index::hash(std::string_view text) noexcept { return hash_of(text); }
+
+void Index::fetch(std::uint64_t h) const noexcept {
+  if (!slots_.empty()) __builtin_prefetch(slots_.data() + place(h, slots_.size()));
+}
+
+std::int32_t Index::find(const Strings& strings, std::string_view text, std::uint64_t h, bool normal) const noexcept {
   if (slots_.empty()) return -1;
-  const std::uint64_t h = hash(text);
   const auto tag = static_cast<std::uint32_t>(h);
   std::size_t at = place(h, slots_.size());
   for (std::size_t probes = 0; probes < most_probes; ++probes) {
@@ -133,6 +138,10 @@ bool Merges::add(std::int32_t left, std::int32_t right, Merge merge) {
     at = at + 1 == slots_.size() ? 0 : at + 1;
   }
   return false;
+}
+
+void Merges::fetch(std::int32_t left, std::int32_t right) const noexcept {
+  if (!slots_.empty()) __builtin_prefetch(slots_.data() + place(pair_hash(left, right), slots_.size()));
 }
 
 Merge Merges::find(std::int32_t left, std::int32_t right) const noexcept {

@@ -45,7 +45,14 @@ class Index {
   /// @return false where too many collide
   bool add(const Strings& strings, std::uint32_t id, bool normal, bool& twins);
   /// @param normal  look among the normal pieces only, else among the others only
-  std::int32_t find(const Strings& strings, std::string_view text, bool normal) const noexcept;
+  std::int32_t find(const Strings& strings, std::string_view text, bool normal) const noexcept {
+    return find(strings, text, hash(text), normal);
+  }
+  /// The same, of a text whose hash is known.
+  std::int32_t find(const Strings& strings, std::string_view text, std::uint64_t hash, bool normal) const noexcept;
+  static std::uint64_t hash(std::string_view text) noexcept;
+  /// Has the place of a hash fetched: it is looked at soon.
+  void fetch(std::uint64_t hash) const noexcept;
   std::size_t capacity() const noexcept { return slots_.size(); }
 
  private:
@@ -71,6 +78,8 @@ class Merges {
   /// The first of equal pairs counts. @return false where too many collide
   bool add(std::int32_t left, std::int32_t right, Merge merge);
   Merge find(std::int32_t left, std::int32_t right) const noexcept;
+  /// Has the place of a pair fetched: it is added soon.
+  void fetch(std::int32_t left, std::int32_t right) const noexcept;
 
  private:
   struct Slot {

@@ -111,6 +111,57 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
   }
 }
 
+TEST_CASE("unpacking gives back the blocks that were packed, whatever the format and the rows") {
+  std::mt19937 random(19);
+  for (std::size_t f = 0; f < quant::format_count; ++f) {
+    const auto format = static_cast<quant::Format>(f);
+    if (strip_layout(format).codes == 0) continue;
+    const quant::FormatInfo& info = quant::info(format);
+    for (const std::size_t blocks : {1u, 3u, 8u, 9u, 21u}) {
+      const auto cols = static_cast<std::uint32_t>(info.block * blocks);
+      const std::size_t row_bytes = quant::format_bytes(format, cols);
+      for (const std::uint32_t rows : {1u, 7u, 16u}) {
+        INFO(info.name << " cols " << cols << " rows " << rows);
+        std::vector<std::byte> data(rows * row_bytes);
+        for (std::byte& b : data) b = static_cast<std::byte>(random());
+        std::vector<std::byte> strip(strip_bytes(format, cols), std::byte{0xa5});
+        pack_strip(format, data.data(), row_bytes, rows, cols, strip.data());
+        for (std::uint32_t r = 0; r < strip_rows; ++r) {
+          std::vector<std::byte> back;
+          for (std::uint32_t k = 0; k < cols; k += 256) {
+            const std::uint32_t n = std::min(256u, cols - k);
+            std::byte block[most_block_bytes];
+            unpack_columns(format, strip.data(), r, k, n, block);
+            back.insert(back.end(), block, block + quant::format_bytes(format, n));
+          }
+          if (r < rows) REQUIRE(std::memcmp(back.data(), data.data() + r * row_bytes, row_bytes) == 0);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a row comes out of a matrix of strips with the bits that it has in the file") {
+  std::mt19937 random(23);
+  const quant::Format format = quant::Format::q4_k;
+  constexpr std::uint32_t rows = 33, cols = 768;
+  const auto data = random_rows(format, rows, cols, random);
+  const std::size_t row_bytes = quant::format_bytes(format, cols), strip = strip_bytes(format, cols);
+  std::vector<std::byte> strips(3 * 2 * strip);  // those of two matrices take turns
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    pack_strip(format, data.data() + 16 * i * row_bytes, row_bytes, std::min(16u, rows - 16 * i), cols,
+               strips.data() + (2 * i + 1) * strip);
+  }
+  const WeightView plain{format, rows, cols, row_bytes, data.data(), WeightLayout::rows};
+  const WeightView packed{format, rows, cols, 2 * strip, strips.data() + strip, WeightLayout::packed};
+  for (std::uint32_t r = 0; r < rows; ++r) {
+    std::vector<float> want(cols), got(cols);
+    dequantize_row(plain, r, want.data());
+    dequantize_row(packed, r, got.data());
+    CHECK(std::memcmp(want.data(), got.data(), cols * sizeof(float)) == 0);
+  }
+}
+
 TEST_CASE("a strip takes the bytes of its rows in the file") {
   for (std::size_t f = 0; f < quant::format_count; ++f) {
     const auto format = static_cast<quant::Format>(f);

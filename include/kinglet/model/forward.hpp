@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <memory_resource>
+#include <optional>
 #include <vector>
 
 #include <kinglet/core/config.hpp>
@@ -22,15 +23,17 @@ namespace kinglet::model {
 KINGLET_API Status read_rotary_steps(Gguf& file, const ModelConfig& config,
                                      std::pmr::vector<std::uint64_t>& out) noexcept;
 
-/// A model's operations. They point into the file, into `importance` and into what the backend placed.
+/// A model's operations. They point into the file, into the vectors beside them and into what the backend placed.
 struct Forward {
-  explicit Forward(std::pmr::memory_resource* memory) : ops(memory), importance(memory) {}
+  explicit Forward(std::pmr::memory_resource* memory) : ops(memory), importance(memory), output_strips(memory) {}
   std::pmr::vector<ops::Op> ops;
-  std::pmr::vector<float> importance;  ///< of all products' channels, for the gate; empty without one
+  std::pmr::vector<float> importance;         ///< of all products' channels, for the gate; empty without one
+  std::pmr::vector<StripLine> output_strips;  ///< of a re-quantized output layer
 };
 
 struct ForwardOptions {
-  float gate = 0.0f;  ///< > 0: the channels' importance is computed, which reads all weights
+  float gate = 0.0f;                            ///< > 0: the channels' importance is computed, which reads all weights
+  std::optional<quant::Format> output_weights;  ///< re-quantizes the output layer; Q4_0 or Q8_0
   bool (*progress)(void* user, float done) = nullptr;  ///< as in EngineOptions
   void* progress_user = nullptr;
 };

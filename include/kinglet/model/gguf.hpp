@@ -41,6 +41,7 @@ struct TensorInfo {
   std::uint32_t rank = 0;                ///< [1, 4]
   std::uint32_t type = 0;                ///< GGUF's number
   std::optional<quant::Format> format;   ///< none where this build has no such format
+  bool packed = false;                   ///< strips, as `kinglet pack` writes them (docs/packed-files.md)
   const std::byte* data = nullptr;
   std::size_t bytes = 0;  ///< 0 where the type's size is not known
 
@@ -89,11 +90,16 @@ class KINGLET_API Gguf {
   std::uint32_t version() const noexcept;
   std::uint32_t alignment() const noexcept;  ///< bytes
   std::size_t bytes() const noexcept;        ///< of all files
+  bool packed() const noexcept;              ///< written by `kinglet pack`
   bool mapped() const noexcept;
   std::size_t mapped_bytes() const noexcept;  ///< that still count as mapped
 
-  /// Gives a tensor's pages back where the file is mapped: a backend has taken its data over. They must not be read again.
+  /// Gives a tensor's pages back where the file is mapped: a backend has taken its data over. They must not be read
+  /// again.
   void discard(const TensorInfo& tensor) noexcept;
+
+  /// Gives back what is resident of the metadata of mapped files; reading it again brings it back.
+  void trim() noexcept;
 
   /// Has no mapped file been written to or cut since it was opened? (Replacing it by another is harmless.) io_error
   /// names the file. Cheap: one system call a file. A file that is cut between this check and an access still ends the

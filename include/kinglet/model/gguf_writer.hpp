@@ -1,7 +1,7 @@
 // kinglet/model/gguf_writer.hpp: how is a GGUF file made without holding the model in memory?
 //
 // Metadata and the list of tensors first, kept in memory; then begin() writes them, and the tensors' bytes follow in
-// the order of the list, in parts of any size. Version 3, little endian, aligned to 32 bytes. Source:
+// the order of the list, in parts of any size. Version 3, little endian. Source:
 // https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 #pragma once
 #include <cstddef>
@@ -29,8 +29,9 @@ struct ByteSink {
 /// every call out_of_memory, and those that write io_error. After an error the file is to be thrown away.
 class KINGLET_API GgufWriter {
  public:
-  /// @param memory  outlives the writer
-  GgufWriter(ByteSink sink, std::pmr::memory_resource* memory) noexcept;
+  /// @param memory     outlives the writer
+  /// @param alignment  of the tensors, bytes: 32 or 64
+  GgufWriter(ByteSink sink, std::pmr::memory_resource* memory, std::uint32_t alignment = 32) noexcept;
 
   GgufWriter(const GgufWriter&) = delete;
   GgufWriter& operator=(const GgufWriter&) = delete;
@@ -49,6 +50,11 @@ class KINGLET_API GgufWriter {
   /// @param dims  columns, then rows, and so on; [1, 4] of them, none 0; dims[0] a multiple of the format's block
   Status add_tensor(std::string_view name, std::span<const std::uint64_t> dims, quant::Format format) noexcept;
 
+  /// A tensor of strips (docs/packed-files.md): its bytes are those of whole strips. The format has strips.
+  Status add_packed(std::string_view name, std::span<const std::uint64_t> dims, quant::Format format) noexcept;
+  /// A tensor of 64-bit integers.
+  Status add_words(std::string_view name, std::uint64_t count) noexcept;
+
   /// Writes all of the above.
   Status begin() noexcept;
   /// The next bytes of the tensors, which follow each other without a gap here; the padding is put in by the writer.
@@ -61,9 +67,14 @@ class KINGLET_API GgufWriter {
   void put(const Value& value);
   void put(std::string_view text);
   Status start(std::string_view key, ValueType type);
+  Status add_any(std::string_view name, std::span<const std::uint64_t> dims, std::uint32_t block, std::uint32_t type,
+                 std::uint64_t (*bytes)(quant::Format format, std::span<const std::uint64_t> dims),
+                 quant::Format format) noexcept;
+  std::uint64_t padding(std::uint64_t bytes) const noexcept { return (alignment_ - bytes % alignment_) % alignment_; }
   Status send(const std::byte* data, std::size_t bytes) noexcept;
 
   ByteSink sink_;
+  std::uint32_t alignment_;
   std::pmr::vector<std::byte> metadata_;
   std::pmr::vector<std::byte> infos_;
   std::pmr::vector<std::byte>* into_ = &metadata_;

@@ -1,8 +1,11 @@
 // kinglet/model/weights.hpp: which tensor of a file is a certain weight, and has it the shape that the model needs?
 #pragma once
+#include <cstddef>
 #include <cstdint>
+#include <memory_resource>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include <kinglet/core/config.hpp>
 #include <kinglet/core/result.hpp>
@@ -26,6 +29,7 @@ struct Placement : Place {
   core::Memory* memory = nullptr;  ///< without a backend: in what its bytes are counted
   bool discard = false;                    ///< the pages of what was packed are given back: the file is mapped
   std::size_t bytes = 0;                   ///< taken for packed matrices so far
+  std::size_t requantized_bytes = 0;       ///< and for strips that are not the backend's
   std::size_t first_bytes = 0;             ///< of these, in `first`
 
   /// @param layer  -1: the embedding, and what comes after the layers
@@ -35,10 +39,14 @@ struct Placement : Place {
   }
 };
 
-/// Finds, checks and places weights. Once a matrix of the file is packed, its pages there are given back, unless single
-/// rows of it are looked up too. Errors of all functions name the tensor, say what it is and what was expected:
-/// bad_format: it is missing, or of another shape; unsupported: of a type this build does not handle; those of
-/// Backend::place().
+/// 64 bytes of strips.
+struct alignas(64) StripLine {
+  std::byte bytes[64];
+};
+
+/// Finds, checks and places weights. Once a matrix of the file is packed, its pages there are given back. Errors of all
+/// functions name the tensor, say what it is and what was expected: bad_format: it is missing, or of another shape;
+/// unsupported: of a type this build does not handle; those of Backend::place().
 class Weights {
  public:
   /// @param placement  null: tensors are checked, and stay as they are
@@ -60,6 +68,12 @@ class Weights {
   /// @param out  [names]
   KINGLET_API Status matrices(std::span<const Name> names, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
                               ops::WeightView* out) const noexcept;
+  /// A matrix [rows][cols] for products, re-quantized on its way into strips.
+  /// @param to      Q4_0 or Q8_0
+  /// @param strips  takes them
+  /// Also not_finite: the matrix holds a value that is not.
+  KINGLET_API Status requantized(Name name, std::uint32_t rows, std::uint32_t cols, quant::Format to,
+                                 std::pmr::vector<StripLine>& strips, ops::WeightView& out) const noexcept;
   /// An FP32 vector [n].
   KINGLET_API Status vector(Name name, std::uint32_t n, const float*& out) const noexcept;
   /// The same, or null where the file has none.
@@ -70,6 +84,8 @@ class Weights {
 
  private:
   Status find(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) const noexcept;
+  Status find_in_turns(std::string_view name, std::uint32_t rows, std::uint32_t cols,
+                       ops::WeightView& out) const noexcept;
 
   Gguf& file_;
   Placement* placement_;

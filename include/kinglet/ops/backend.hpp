@@ -1,9 +1,9 @@
 // kinglet/ops/backend.hpp: what can a model ask of a backend?
 //
-// A model is a list of Ops, made once at load. A step hands the backend its rows (begin), then walks the list: an op has
-// phases, a phase has tiles, and run() computes a range of a phase's tiles. Tiles of one phase are independent; a phase
-// needs all tiles of the phases before it. Where the walk stops between two ranges never changes a bit. Model code
-// speaks to backends through this table alone; buffers are opaque to it.
+// A model is a list of Ops, made once at load. A step hands the backend its rows (begin), then walks the list: an op
+// has phases, a phase has tiles, and run() computes a range of a phase's tiles. Tiles of one phase are independent; a
+// phase needs all tiles of the phases before it. Where the walk stops between two ranges never changes a bit. Model
+// code speaks to backends through this table alone; buffers are opaque to it.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -22,12 +22,13 @@ namespace kinglet::ops {
 enum class WeightUse : std::uint8_t {
   lookup,   ///< single rows: an embedding
   product,  ///< all of it, times activations
+  both,     ///< an embedding that is the output layer too
 };
 
 /// The order of a matrix in memory.
 enum class WeightLayout : std::uint8_t {
   rows,    ///< as in the file
-  packed,  ///< in the backend's own order
+  packed,  ///< in the backend's own order; from a file of `kinglet pack`, in that of all CPU backends
 };
 
 /// A weight matrix [rows][cols]: `rows` outputs, `cols` inputs, each row `row_bytes` of blocks of `format`.
@@ -57,11 +58,11 @@ inline constexpr std::size_t op_kinds = 7;
 struct Op {
   OpKind kind = OpKind::embed;
   std::uint16_t layer = 0;
-  WeightView weight[3];                 ///< q, k, v | gate, up | the one matrix
-  const float* bias[3] = {};            ///< [rows of the weight]
-  const float* norm = nullptr;          ///< [dim]
-  const float* head_norm[2] = {};       ///< q, k: [head_dim]
-  const float* importance = nullptr;    ///< [cols] for the gate; null = no gate
+  WeightView weight[3];               ///< q, k, v | gate, up | the one matrix
+  const float* bias[3] = {};          ///< [rows of the weight]
+  const float* norm = nullptr;        ///< [dim]
+  const float* head_norm[2] = {};     ///< q, k: [head_dim]
+  const float* importance = nullptr;  ///< [cols] for the gate; null = no gate
 };
 
 enum class Activations : std::uint8_t { int8, fp32, fp8 };
@@ -88,10 +89,10 @@ struct ContextShape {
   std::uint32_t globals = 0;  ///< first positions that are always seen (with a window)
   float gate = 0.0f;          ///< share of channels set to zero before each product, [0, 1)
   // the sizes
-  std::uint32_t max_rows = 0;     ///< rows of a step
-  std::uint32_t max_logits = 0;   ///< rows of a step with logits
+  std::uint32_t max_rows = 0;    ///< rows of a step
+  std::uint32_t max_logits = 0;  ///< rows of a step with logits
   std::uint32_t max_sequences = 0;
-  std::uint32_t pages = 0;        ///< pages of the pool
+  std::uint32_t pages = 0;  ///< pages of the pool
   unsigned threads = 1;
   std::uint32_t device = 0;       ///< which of the machine's GPUs, for a backend that uses one
   void* stream = nullptr;         ///< the host's queue of that GPU (cuda: a cudaStream_t); null = one of its own
@@ -114,8 +115,8 @@ struct Row {
 struct Sequence {
   std::uint32_t first_row = 0;
   std::uint32_t rows = 0;
-  std::uint32_t first_position = 0;       ///< of its first row
-  const std::uint32_t* pages = nullptr;   ///< page of each 16 positions, up to the last row's
+  std::uint32_t first_position = 0;      ///< of its first row
+  const std::uint32_t* pages = nullptr;  ///< page of each 16 positions, up to the last row's
 };
 
 struct Batch {
@@ -163,11 +164,11 @@ class Backend {
 
   virtual const char* name() const noexcept = 0;
 
-  /// Takes the placed_bytes() of all matrices at once, so that they lie in one block; place() takes what is not there
-  /// yet. out_of_memory.
+  /// Prepares for all matrices, whose placed_bytes() are `bytes` together, so that they may lie in one block; it is
+  /// place() that counts them. out_of_memory.
   virtual Status reserve(std::size_t /*bytes*/) noexcept { return {}; }
-  /// Makes matrices of the mapped file usable by this backend, those that an op reads at once (gate and up) in one call.
-  /// Where a view's layout stays `rows`, it lies where it was; a packed one is the backend's, which has taken
+  /// Makes matrices of the mapped file usable by this backend, those that an op reads at once (gate and up) in one
+  /// call. Where a view's layout stays `rows`, it lies where it was; a packed one is the backend's, which has taken
   /// placed_bytes() for it. out_of_memory.
   virtual Status place(std::span<WeightView> weights, WeightUse use) noexcept = 0;
   /// The same for a vector of n FP32 values.
@@ -213,7 +214,7 @@ class Backend {
 
 /// A backend's entry in the list of those compiled in.
 struct BackendInfo {
-  const char* name;             ///< "scalar", "avx2", "avx512", "neon", "cuda"
+  const char* name;  ///< "scalar", "avx2", "avx512", "neon", "cuda"
   const char* description;
   const char* instruction_set;  ///< what the machine must have, in words
   bool gpu;                     ///< with memory of its own: layers that do not fit there can stay on the CPU
@@ -227,6 +228,7 @@ struct BackendInfo {
   /// The backend lives in `memory`; see BackendDeleter. out_of_memory, backend.
   Result<Backend*> (*create)(const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept;
   void (*destroy)(Backend* backend, core::Memory& memory) noexcept;
+  bool packed_files = false;  ///< place() takes matrices in the order of `kinglet pack`, and leaves them where they are
 };
 
 /// All backends of this build, best first.

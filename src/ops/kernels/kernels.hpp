@@ -34,11 +34,11 @@ struct GroupTile {
 
 /// One row of activations in all forms its products may read.
 struct ActivationRow {
-  float* values;             ///< [K]
-  std::int16_t* q;           ///< int8: [K] in 16 bits
-  std::int32_t* codes;       ///< fp8: [K] values times 2^9
-  float* d;                  ///< int8: [K/32]; fp8: [K/128] scales times 2^-9
-  std::int32_t* sums;        ///< [K/16] sums of q or codes
+  float* values;        ///< [K]
+  std::int16_t* q;      ///< int8: [K] in 16 bits
+  std::int32_t* codes;  ///< fp8: [K] values times 2^9
+  float* d;             ///< int8: [K/32]; fp8: [K/128] scales times 2^-9
+  std::int32_t* sums;   ///< [K/16] sums of q or codes
 };
 
 /// Queries of one KV head over one stretch.
@@ -52,7 +52,7 @@ struct AttendArgs {
   const void* next[2];                 ///< pages that will likely be read after this stretch; null = none known
   std::uint32_t start;                 ///< first position of the stretch
   std::uint32_t head_dim;
-  std::uint32_t window, globals;       ///< window 0 = full attention
+  std::uint32_t window, globals;  ///< window 0 = full attention
   float scale;
   bool fp16_kv;
   bool fp16_scores;
@@ -65,6 +65,7 @@ struct Scratch {
     GroupTile groups;
   } tile;
   alignas(64) float row[tile_inputs];
+  std::byte blocks[tile_outputs][8 * 34];  ///< a tile's blocks, out of strips
 };
 
 struct Kernels {
@@ -102,10 +103,18 @@ constexpr std::size_t attend_scratch(std::size_t head_dim) noexcept {
   return 8 * stretch_tokens + (8 + 2 * stretch_tokens) * attend_padded(head_dim);
 }
 
-namespace scalar { const Kernels& kernels() noexcept; }
-namespace avx2 { const Kernels& kernels() noexcept; }
-namespace avx512 { const Kernels& kernels() noexcept; }
-namespace neon { const Kernels& kernels() noexcept; }
+namespace scalar {
+const Kernels& kernels() noexcept;
+}
+namespace avx2 {
+const Kernels& kernels() noexcept;
+}
+namespace avx512 {
+const Kernels& kernels() noexcept;
+}
+namespace neon {
+const Kernels& kernels() noexcept;
+}
 
 /// Fills a tile with weights [first, first + outputs) x [k, k + n) of a matrix; missing outputs are zero.
 /// k is a multiple of the format's block (of 32 in the integer form), and so is n.

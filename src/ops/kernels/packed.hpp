@@ -1,9 +1,9 @@
 // ops/kernels/packed.hpp: in which order do the fast kernels read quantized weights?
 //
-// A strip is 16 rows of a matrix over all of its columns. One register of codes holds 16 rows by 4 columns, so lanes are
-// outputs and no sum crosses lanes; narrower registers take the rows in parts, in the same order. A strip takes the
-// bytes of its rows in the file, and is read from its first byte to its last: block after block of 256 columns (the last
-// may be shorter), each of
+// A strip is 16 rows of a matrix over all of its columns. One register of codes holds 16 rows by 4 columns, so lanes
+// are outputs and no sum crosses lanes; narrower registers take the rows in parts, in the same order. A strip takes the
+// bytes of its rows in the file, and is read from its first byte to its last: block after block of 256 columns (the
+// last may be shorter), each of
 //
 //   codes    [groups][bytes]  4 bits: 4 chunks of 64 bytes, chunk i = columns 4i.. in the low nibbles, 16 + 4i.. in the
 //                             high
@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <kinglet/ops/backend.hpp>
 #include <kinglet/quant/format.hpp>
 
 namespace kinglet::ops {
@@ -63,6 +64,21 @@ constexpr std::size_t strip_bytes(quant::Format format, std::size_t cols) noexce
 void pack_strip(quant::Format format, const std::byte* data, std::size_t row_bytes, std::uint32_t rows,
                 std::uint32_t cols, std::byte* out) noexcept;
 
+/// The most bytes that 256 columns of a row take in GGUF's blocks, of the formats that have strips.
+inline constexpr std::size_t most_block_bytes = 8 * 34;
+
+/// The inverse for one row of a strip: GGUF blocks of its columns [first, first + cols).
+/// @param row    [0, 16)
+/// @param first  a multiple of 256
+/// @param cols   256, or what is left of the row
+/// @param out    [most_block_bytes]
+void unpack_columns(quant::Format format, const std::byte* strip, std::uint32_t row, std::uint32_t first,
+                    std::uint32_t cols, std::byte* out) noexcept;
+
+/// De-quantizes one row of a matrix, of the file's rows or of strips: the same bits.
+/// @param out  [cols]
+void dequantize_row(const WeightView& weight, std::uint32_t row, float* out) noexcept;
+
 /// Up to panel_rows rows of INT8 activations side by side, made once for all products that read them.
 struct Panel {
   std::uint32_t rows;
@@ -86,7 +102,7 @@ struct StripKernels {
   void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
   /// out[r * stride + i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the panel's rows, by format.
   void (*product[quant::format_count])(const std::byte* strip, std::size_t cols, const Panel& x, float* out,
-                                        std::size_t stride);
+                                       std::size_t stride);
 };
 
 namespace scalar {
