@@ -41,10 +41,19 @@ constexpr BackendInfo cpu(const char* description, const char* instruction_set, 
 
 constexpr CpuBackend::Isa scalar_isa{"scalar", scalar::kernels, scalar::strip_kernels};
 #if defined(__x86_64__)
-constexpr CpuBackend::Isa avx2_isa{"avx2", avx2::kernels, avx2::strip_kernels};
+/// The same bits from either.
+const StripKernels& avx2_strips() noexcept {
+  return cpu_features().avx_vnni ? avx_vnni::strip_kernels() : avx2::strip_kernels();
+}
+constexpr CpuBackend::Isa avx2_isa{"avx2", avx2::kernels, avx2_strips};
 constexpr CpuBackend::Isa avx512_isa{"avx512", avx512::kernels, avx512::strip_kernels};
 #elif defined(__aarch64__)
-constexpr CpuBackend::Isa neon_isa{"neon", neon::kernels, neon::strip_kernels};
+/// The same bits from any.
+const StripKernels& neon_strips() noexcept {
+  const CpuFeatures cpu = cpu_features();
+  return cpu.i8mm ? neon_i8mm::strip_kernels() : cpu.dot ? neon_dot::strip_kernels() : neon::strip_kernels();
+}
+constexpr CpuBackend::Isa neon_isa{"neon", neon::kernels, neon_strips};
 #endif
 
 bool always() noexcept { return true; }

@@ -5,6 +5,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace kinglet::ops {
@@ -41,6 +43,18 @@ CpuFeatures cpu_features() noexcept {
   features.avx2 = fma && f16c && has(b, 5) && (saved & ymm) == ymm;
   const bool avx512 = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31) && has(c, 11);  // F, DQ, BW, VL; VNNI
   features.avx512 = features.avx2 && avx512 && (saved & zmm) == zmm;
+  if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) features.avx_vnni = features.avx2 && has(a, 4);
+  return features;
+}
+
+#elif defined(__aarch64__) && defined(__linux__)
+
+// Linux's asm/hwcap.h of arm64, by number: not all C libraries have the newer names.
+CpuFeatures cpu_features() noexcept {
+  constexpr unsigned long dot = 1ul << 20, i8mm = 1ul << 13;  // HWCAP_ASIMDDP, HWCAP2_I8MM
+  CpuFeatures features;
+  features.dot = (getauxval(AT_HWCAP) & dot) != 0;
+  features.i8mm = features.dot && (getauxval(AT_HWCAP2) & i8mm) != 0;
   return features;
 }
 

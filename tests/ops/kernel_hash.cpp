@@ -1,12 +1,14 @@
 // tests/ops/kernel_hash.cpp: do the kernels of a foreign machine give the bits of this one?
 //
-//   kernel_hash [NAME]  prints one SHA-256 per group of kernels, of the set NAME (default: the last one, the fastest)
+//   kernel_hash [NAME [STRIPS]]  prints one SHA-256 per group of kernels, of the set NAME (default: the last one, the
+//                                fastest), with the products over strips of the set STRIPS
 //
 // A program of its own, without a test framework, so that it can be cross-compiled and run under an emulator
 // (tests/golden/neon.sh); products over strips and a whole model through the backend of that name are in it too.
 #include <cmath>
 #include <cstdio>
 
+#include "ops/cpu_features.hpp"
 #include "ops/kernels/packed.hpp"
 #include "tests/ops/hand_model.hpp"
 #include "tests/sha256.hpp"
@@ -29,6 +31,8 @@ const ops::StripKernels& strips_of(const std::string& name) {
   if (name == "avx512") return ops::avx512::strip_kernels();
 #elif defined(__aarch64__)
   if (name == "neon") return ops::neon::strip_kernels();
+  if (name == "neon_dot" && ops::cpu_features().dot) return ops::neon_dot::strip_kernels();
+  if (name == "neon_i8mm" && ops::cpu_features().i8mm) return ops::neon_i8mm::strip_kernels();
 #endif
   return name == "scalar" ? ops::scalar::strip_kernels() : strips_of("scalar");
 }
@@ -102,7 +106,12 @@ int main(int argc, char** argv) {
     add(attention, run_attention(*set.kernels, c, data));
   }
   print("attention", attention);
-  strip_products(strips_of(set.name), strips);
+  const std::string strip_set = argc > 2 ? argv[2] : set.name;
+  if (strip_set != "scalar" && &strips_of(strip_set) == &ops::scalar::strip_kernels()) {
+    std::fprintf(stderr, "this machine has no products over strips called %s\n", strip_set.c_str());
+    return 1;
+  }
+  strip_products(strips_of(strip_set), strips);
   print("strips", strips);
   if (!whole_model(set.name, model)) return 1;
   print("model", model);

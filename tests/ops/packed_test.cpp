@@ -6,12 +6,19 @@
 #include <random>
 #include <vector>
 
+#include "ops/cpu_features.hpp"
 #include "ops/kernels/kernels.hpp"
 #include "ops/kernels/packed.hpp"
 #include "tests/catch.hpp"
 
 using namespace kinglet;
 using namespace kinglet::ops;
+
+#if defined(__x86_64__)
+namespace kinglet::ops::evex_vnni {
+const StripKernels& strip_kernels() noexcept;  // packed_vnni_test.cpp
+}
+#endif
 
 namespace {
 
@@ -24,9 +31,15 @@ std::vector<Set> sets() {
   std::vector<Set> all{{"scalar", scalar::strip_kernels}};
 #if defined(__x86_64__)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back({"avx2", avx2::strip_kernels});
-  if (__builtin_cpu_supports("avx512vnni")) all.push_back({"avx512", avx512::strip_kernels});
+  if (cpu_features().avx_vnni) all.push_back({"avx2 with AVX-VNNI", avx_vnni::strip_kernels});
+  if (cpu_features().avx512) {
+    all.push_back({"avx512", avx512::strip_kernels});
+    all.push_back({"avx2 with AVX-512's VNNI", evex_vnni::strip_kernels});
+  }
 #elif defined(__aarch64__)
   all.push_back({"neon", neon::strip_kernels});
+  if (cpu_features().dot) all.push_back({"neon with dot products", neon_dot::strip_kernels});
+  if (cpu_features().i8mm) all.push_back({"neon with matrix products", neon_i8mm::strip_kernels});
 #endif
   return all;
 }

@@ -4,13 +4,24 @@ struct B {
   __m256i v;
 };
 
-constexpr bool signed_bytes = true;
-constexpr std::size_t rows_at_once = 4;
+/// A constant from memory (constants.hpp).
+template <std::size_t Bytes, int Value>
+inline __m256i constant() {
+  const Bytes32* from = &words_1;
+  if constexpr (Bytes == 1)
+    from = Value == 0x0f ? &bytes_0f : Value == 0x10 ? &bytes_10 : Value == 0x30 ? &bytes_30 : &bytes_80;
+  if constexpr (Bytes == 4) from = Value == 3 ? &longs_3 : Value == 12 ? &longs_12 : &longs_15;
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(from->v));
+}
 
 inline B load_b(const std::byte* p) { return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))}; }
-inline B and_b(B a, std::uint8_t mask) { return {_mm256_and_si256(a.v, _mm256_set1_epi8(static_cast<char>(mask)))}; }
-inline B or_masked(B a, B b, std::uint8_t mask) {
-  return {_mm256_or_si256(a.v, _mm256_and_si256(b.v, _mm256_set1_epi8(static_cast<char>(mask))))};
+template <std::uint8_t Mask>
+inline B and_b(B a) {
+  return {_mm256_and_si256(a.v, constant<1, Mask>())};
+}
+template <std::uint8_t Mask>
+inline B or_masked(B a, B b) {
+  return {_mm256_or_si256(a.v, _mm256_and_si256(b.v, constant<1, Mask>()))};
 }
 template <int N>
 inline B shift_left(B a) {
@@ -20,7 +31,7 @@ template <int N>
 inline B shift_right(B a) {
   return {_mm256_srli_epi16(a.v, N)};
 }
-inline B flip_b(B a) { return {_mm256_xor_si256(a.v, _mm256_set1_epi8(static_cast<char>(0x80)))}; }
+inline B flip_b(B a) { return {_mm256_xor_si256(a.v, constant<1, 0x80>())}; }
 inline B lookup_b(const std::uint8_t* table, B index) {
   const __m128i t = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
   return {_mm256_shuffle_epi8(_mm256_broadcastsi128_si256(t), index.v)};
@@ -35,7 +46,10 @@ template <int N>
 inline I shift_right_i(I a) {
   return {_mm256_srli_epi32(a.v, N)};
 }
-inline I and_i(I a, std::int32_t b) { return {_mm256_and_si256(a.v, _mm256_set1_epi32(b))}; }
+template <std::int32_t Mask>
+inline I and_i(I a) {
+  return {_mm256_and_si256(a.v, constant<4, Mask>())};
+}
 inline I or_i(I a, I b) { return {_mm256_or_si256(a.v, b.v)}; }
 inline I widen_u8(const std::byte* p) {
   return {_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
@@ -43,45 +57,25 @@ inline I widen_u8(const std::byte* p) {
 inline I widen_s8(const std::byte* p) {
   return {_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)))};
 }
-inline I high_bits(const std::byte* p, std::size_t part) {
-  return and_i({_mm256_srl_epi32(widen_u8(p).v, _mm_cvtsi32_si128(static_cast<int>(4 * part)))}, 15);
+template <std::size_t Part>
+inline I high_bits(const std::byte* p) {
+  return Part == 0 ? and_i<15>(widen_u8(p)) : shift_right_i<4>(widen_u8(p));
 }
 
-/// Sums of two products each in 16 bits: exact for codes of at most 7 bits.
-inline __m256i dot2_of_bytes(B w, const std::int8_t* a) {
+inline __m256i four_of(const std::int8_t* a) {
   std::int32_t four;
   __builtin_memcpy(&four, a, sizeof four);
-  return _mm256_maddubs_epi16(w.v, _mm256_set1_epi32(four));
+  return _mm256_set1_epi32(four);
 }
-inline I add_words(I acc, __m256i words) {
-  return {_mm256_add_epi32(acc.v, _mm256_madd_epi16(words, _mm256_set1_epi16(1)))};
+/// Here a sum is complete: GCC would put off the additions until the products of all rows are made, which no registers
+/// hold.
+inline __m256i settle(__m256i x) {
+  __asm__("" : "+x"(x));
+  return x;
 }
-// 63 * 127 * 4 = 32,004 fits 16 bits: two registers may be added before they are widened.
-inline I dot16(I acc, const B* w, const std::int8_t* a) {
-  for (std::size_t j = 0; j < 4; j += 2) {
-    acc = add_words(acc, _mm256_add_epi16(dot2_of_bytes(w[j], a + 4 * j), dot2_of_bytes(w[j + 1], a + 4 * j + 4)));
-  }
-  return acc;
-}
-/// Bits = 8: signed codes; the sign moves to the activations, so that 128 * 127 * 2 fits.
-template <std::uint32_t Bits>
-inline I dot32(I acc, const B* w, const std::int8_t* a) {
-  if constexpr (Bits == 8) {
-    for (std::size_t j = 0; j < 8; ++j) {
-      std::int32_t four;
-      __builtin_memcpy(&four, a + 4 * j, sizeof four);
-      acc = add_words(acc,
-                      _mm256_maddubs_epi16(_mm256_abs_epi8(w[j].v), _mm256_sign_epi8(_mm256_set1_epi32(four), w[j].v)));
-    }
-  } else {
-    static_assert(Bits <= 5);  // 31 * 127 * 8 = 31,496 fits 16 bits
-    for (std::size_t j = 0; j < 8; j += 4) {
-      __m256i words = dot2_of_bytes(w[j], a + 4 * j);
-      for (std::size_t i = 1; i < 4; ++i) words = _mm256_add_epi16(words, dot2_of_bytes(w[j + i], a + 4 * (j + i)));
-      acc = add_words(acc, words);
-    }
-  }
-  return acc;
+inline V settle(V x) {
+  __asm__("" : "+x"(x.v));
+  return x;
 }
 
 inline float largest32(const float* x) {

@@ -10,10 +10,12 @@ constexpr bool signed_bytes = false;
 constexpr std::size_t rows_at_once = 16;
 
 inline B load_b(const std::byte* p) { return {_mm512_loadu_si512(p)}; }
-inline B and_b(B a, std::uint8_t mask) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask)))}; }
-/// a | (b & mask)
-inline B or_masked(B a, B b, std::uint8_t mask) {
-  return {_mm512_ternarylogic_epi64(a.v, b.v, _mm512_set1_epi8(static_cast<char>(mask)), 0xf8)};
+template <std::uint8_t Mask>
+inline B and_b(B a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(Mask)))}; }
+/// a | (b & Mask)
+template <std::uint8_t Mask>
+inline B or_masked(B a, B b) {
+  return {_mm512_ternarylogic_epi64(a.v, b.v, _mm512_set1_epi8(static_cast<char>(Mask)), 0xf8)};
 }
 /// Shifts of whole words: the caller masks what crosses bytes.
 template <int N>
@@ -39,7 +41,8 @@ template <int N>
 inline I shift_right_i(I a) {
   return {_mm512_srli_epi32(a.v, N)};
 }
-inline I and_i(I a, std::int32_t b) { return {_mm512_and_si512(a.v, _mm512_set1_epi32(b))}; }
+template <std::int32_t Mask>
+inline I and_i(I a) { return {_mm512_and_si512(a.v, _mm512_set1_epi32(Mask))}; }
 inline I or_i(I a, I b) { return {_mm512_or_si512(a.v, b.v)}; }
 inline I widen_u8(const std::byte* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
@@ -48,7 +51,8 @@ inline I widen_s8(const std::byte* p) {
   return {_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};
 }
 /// The four bits of each row: rows 0 to 7 in the low halves of 8 bytes, rows 8 to 15 in the high ones.
-inline I high_bits(const std::byte* p, std::size_t) {
+template <std::size_t Part>
+inline I high_bits(const std::byte* p) {
   const __m128i twice = _mm_set1_epi64x(*reinterpret_cast<const long long __attribute__((aligned(1), may_alias))*>(p));
   const __m512i shift = _mm512_set_epi32(4, 4, 4, 4, 4, 4, 4, 4, 0, 0, 0, 0, 0, 0, 0, 0);
   return {_mm512_and_si512(_mm512_srlv_epi32(_mm512_cvtepu8_epi32(twice), shift), _mm512_set1_epi32(15))};
@@ -65,7 +69,6 @@ inline I dot16(I acc, const B* w, const std::int8_t* a) {
   return acc;
 }
 /// The same of 32 columns.
-template <std::uint32_t Bits>
 inline I dot32(I acc, const B* w, const std::int8_t* a) {
   for (std::size_t j = 0; j < 8; ++j) acc = dot4(acc, w[j], a + 4 * j);
   return acc;

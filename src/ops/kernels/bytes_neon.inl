@@ -5,15 +5,16 @@ struct B {
 };
 
 constexpr bool signed_bytes = true;
-constexpr std::size_t rows_at_once = 4;
 
 inline B load_b(const std::byte* p) {
   const auto* u = reinterpret_cast<const std::uint8_t*>(p);
   return {vld1q_u8(u), vld1q_u8(u + 16)};
 }
-inline B and_b(B x, std::uint8_t mask) { return {vandq_u8(x.a, vdupq_n_u8(mask)), vandq_u8(x.b, vdupq_n_u8(mask))}; }
-inline B or_masked(B x, B y, std::uint8_t mask) {
-  const B m = and_b(y, mask);
+template <std::uint8_t Mask>
+inline B and_b(B x) { return {vandq_u8(x.a, vdupq_n_u8(Mask)), vandq_u8(x.b, vdupq_n_u8(Mask))}; }
+template <std::uint8_t Mask>
+inline B or_masked(B x, B y) {
+  const B m = and_b<Mask>(y);
   return {vorrq_u8(x.a, m.a), vorrq_u8(x.b, m.b)};
 }
 template <int N>
@@ -39,7 +40,8 @@ template <int N>
 inline I shift_right_i(I x) {
   return {vshrq_n_s32(x.a, N), vshrq_n_s32(x.b, N)};
 }
-inline I and_i(I x, std::int32_t y) { return {vandq_s32(x.a, vdupq_n_s32(y)), vandq_s32(x.b, vdupq_n_s32(y))}; }
+template <std::int32_t Mask>
+inline I and_i(I x) { return {vandq_s32(x.a, vdupq_n_s32(Mask)), vandq_s32(x.b, vdupq_n_s32(Mask))}; }
 inline I or_i(I x, I y) { return {vorrq_s32(x.a, y.a), vorrq_s32(x.b, y.b)}; }
 inline I widen_u8(const std::byte* p) {
   const uint16x8_t w = vmovl_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p)));
@@ -49,31 +51,10 @@ inline I widen_s8(const std::byte* p) {
   const int16x8_t w = vmovl_s8(vld1_s8(reinterpret_cast<const std::int8_t*>(p)));
   return {vmovl_s16(vget_low_s16(w)), vmovl_s16(vget_high_s16(w))};
 }
-inline I high_bits(const std::byte* p, std::size_t part) {
+template <std::size_t Part>
+inline I high_bits(const std::byte* p) {
   const I x = widen_u8(p);
-  return and_i(part == 0 ? x : shift_right_i<4>(x), 15);
-}
-
-/// Four rows' sums of four products; a holds the four activations, twice.
-inline int32x4_t dot4(int32x4_t acc, uint8x16_t w, int8x8_t a) {
-  const int8x16_t s = vreinterpretq_s8_u8(w);
-  const int32x4_t low = vpaddlq_s16(vmull_s8(vget_low_s8(s), a));
-  const int32x4_t high = vpaddlq_s16(vmull_s8(vget_high_s8(s), a));
-  return vaddq_s32(acc, vpaddq_s32(low, high));
-}
-inline I dot4(I acc, B w, const std::int8_t* a) {
-  std::int32_t four;
-  __builtin_memcpy(&four, a, sizeof four);
-  const int8x8_t twice = vreinterpret_s8_s32(vdup_n_s32(four));
-  return {dot4(acc.a, w.a, twice), dot4(acc.b, w.b, twice)};
-}
-inline I dot16(I acc, const B* w, const std::int8_t* a) {
-  for (std::size_t j = 0; j < 4; ++j) acc = dot4(acc, w[j], a + 4 * j);
-  return acc;
-}
-template <std::uint32_t Bits>
-inline I dot32(I acc, const B* w, const std::int8_t* a) {
-  return dot16(dot16(acc, w, a), w + 4, a + 16);
+  return and_i<15>(Part == 0 ? x : shift_right_i<4>(x));
 }
 
 inline float largest32(const float* x) {

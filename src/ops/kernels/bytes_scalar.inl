@@ -23,11 +23,13 @@ inline I each_lane(F f) {
 inline B load_b(const std::byte* p) {
   return each_byte([&](std::size_t i) { return p[i]; });
 }
-inline B and_b(B a, std::uint8_t mask) {
-  return each_byte([&](std::size_t i) { return a.v[i] & mask; });
+template <std::uint8_t Mask>
+inline B and_b(B a) {
+  return each_byte([&](std::size_t i) { return a.v[i] & Mask; });
 }
-inline B or_masked(B a, B b, std::uint8_t mask) {
-  return each_byte([&](std::size_t i) { return a.v[i] | (b.v[i] & mask); });
+template <std::uint8_t Mask>
+inline B or_masked(B a, B b) {
+  return each_byte([&](std::size_t i) { return a.v[i] | (b.v[i] & Mask); });
 }
 template <int N>
 inline B shift_left(B a) {
@@ -55,8 +57,9 @@ template <int N>
 inline I shift_right_i(I a) {
   return each_lane([&](std::size_t i) { return a.v[i] >> N; });
 }
-inline I and_i(I a, std::int32_t b) {
-  return each_lane([&](std::size_t i) { return a.v[i] & b; });
+template <std::int32_t Mask>
+inline I and_i(I a) {
+  return each_lane([&](std::size_t i) { return a.v[i] & Mask; });
 }
 inline I or_i(I a, I b) {
   return each_lane([&](std::size_t i) { return a.v[i] | b.v[i]; });
@@ -67,8 +70,9 @@ inline I widen_u8(const std::byte* p) {
 inline I widen_s8(const std::byte* p) {
   return each_lane([&](std::size_t i) { return static_cast<std::int32_t>(static_cast<std::int8_t>(p[i])); });
 }
-inline I high_bits(const std::byte* p, std::size_t part) {
-  return each_lane([&](std::size_t i) { return (static_cast<std::int32_t>(p[i]) >> (4 * part)) & 15; });
+template <std::size_t Part>
+inline I high_bits(const std::byte* p) {
+  return each_lane([&](std::size_t i) { return (static_cast<std::int32_t>(p[i]) >> (4 * Part)) & 15; });
 }
 
 inline I dot4(I acc, const B& w, const std::int8_t* a) {
@@ -81,7 +85,6 @@ inline I dot16(I acc, const B* w, const std::int8_t* a) {
   for (std::size_t j = 0; j < 4; ++j) acc = dot4(acc, w[j], a + 4 * j);
   return acc;
 }
-template <std::uint32_t Bits>
 inline I dot32(I acc, const B* w, const std::int8_t* a) {
   return dot16(dot16(acc, w, a), w + 4, a + 16);
 }

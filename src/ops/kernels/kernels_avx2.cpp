@@ -8,6 +8,7 @@
 #include <kinglet/core/number.hpp>
 #include <kinglet/ops/backend.hpp>
 
+#include "ops/kernels/constants.hpp"
 #include "ops/kernels/kernels.hpp"
 #include "ops/kernels/packed.hpp"
 #include "quant/group.hpp"
@@ -32,6 +33,15 @@ namespace kinglet::ops::avx2 {
 #include "ops/kernels/table.inl"
 
 #include "ops/kernels/bytes_avx2.inl"
+
+constexpr bool signed_bytes = true;
+constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
+
+#include "ops/kernels/codes.inl"
+
+#include "ops/kernels/sums_avx2.inl"
+
+#include "ops/kernels/by_columns.inl"
 
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx2

@@ -37,6 +37,10 @@ namespace kinglet::ops::avx512 {
 
 #include "ops/kernels/bytes_avx512.inl"
 
+#include "ops/kernels/codes.inl"
+
+#include "ops/kernels/by_rows.inl"
+
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx512
 

@@ -23,6 +23,14 @@ namespace kinglet::ops::neon {
 
 #include "ops/kernels/bytes_neon.inl"
 
+constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
+
+#include "ops/kernels/codes.inl"
+
+#include "ops/kernels/sums_neon.inl"
+
+#include "ops/kernels/by_columns.inl"
+
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::neon
 

@@ -21,5 +21,9 @@ namespace kinglet::ops::scalar {
 
 #include "ops/kernels/bytes_scalar.inl"
 
+#include "ops/kernels/codes.inl"
+
+#include "ops/kernels/by_rows.inl"
+
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::scalar

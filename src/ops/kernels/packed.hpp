@@ -111,10 +111,19 @@ const StripKernels& strip_kernels() noexcept;
 namespace avx2 {
 const StripKernels& strip_kernels() noexcept;
 }
+namespace avx_vnni {
+const StripKernels& strip_kernels() noexcept;
+}
 namespace avx512 {
 const StripKernels& strip_kernels() noexcept;
 }
 namespace neon {
+const StripKernels& strip_kernels() noexcept;
+}
+namespace neon_dot {
+const StripKernels& strip_kernels() noexcept;
+}
+namespace neon_i8mm {
 const StripKernels& strip_kernels() noexcept;
 }
 
