@@ -36,10 +36,11 @@ class Input {
   }
   template <class T>
   T raw() {
-    std::uint8_t bytes[sizeof(T)];
-    for (std::uint8_t& b : bytes) b = byte();
-    T value;
-    std::memcpy(&value, bytes, sizeof value);
+    T value{};
+    const std::size_t count = std::min(left_, sizeof value);
+    if (count != 0) std::memcpy(&value, at_, count);
+    at_ += count;
+    left_ -= count;
     return value;
   }
   /// `usual` most of the time, else a small number or any bits.
