@@ -160,7 +160,8 @@ Status read_tensor(Cursor& in, TensorInfo& t, std::uint64_t& offset) noexcept {
 /// Offsets become pointers once it is known where the data begin; tensors must lie in the file and apart.
 Status place(std::span<const std::byte> file, std::size_t data, std::span<TensorInfo> tensors,
              std::pmr::vector<std::uint64_t>& offsets, std::uint32_t alignment, bool packed) {
-  if (!tensors.empty() && data > file.size()) return truncated("the list of tensors");
+  if (tensors.empty()) return {};  // GCC 12 would give back an empty vector's null
+  if (data > file.size()) return truncated("the list of tensors");
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     TensorInfo& t = tensors[i];
     if (offsets[i] % alignment != 0) {
