@@ -129,6 +129,9 @@ Status Weights::find_in_turns(std::string_view name, std::uint32_t rows, std::ui
 
 Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
                          ops::WeightView* out) const noexcept {
+  if (names.empty() || names.size() > 2) {
+    return core::fail(Errc::internal, "{} matrices in one call; expected one or two", names.size());
+  }
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (const Status status = find(names[i], rows, cols, out[i]); !status) return status;
   }
@@ -138,7 +141,7 @@ Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::u
   bool taken[2] = {};  // by the backend
   for (std::size_t i = 0; i < names.size(); ++i) {
     const std::size_t each = place.info->placed_bytes(place.shape, out[i], use);
-    if (i < 2) taken[i] = each != 0;
+    taken[i] = each != 0;
     bytes += each;
   }
   if (place.backend != nullptr) {
@@ -149,7 +152,7 @@ Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::u
   placement_->bytes += bytes;
   if (&place == &placement_->first) placement_->first_bytes += bytes;
   // In a plan too, so that it counts what happens. Rows of an embedding that is not shared are still looked up.
-  for (std::size_t i = 0; i < names.size() && i < 2 && placement_->discard; ++i) {
+  for (std::size_t i = 0; i < names.size() && placement_->discard; ++i) {
     const bool rows_are_read = names[i].name == lookup_name && use != ops::WeightUse::both;
     if (taken[i] && !rows_are_read) file_.discard(*file_.find(Spelling(names[i])));
   }

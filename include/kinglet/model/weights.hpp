@@ -24,13 +24,13 @@ struct Place {
 
 /// The place of each layer's weights.
 struct Placement : Place {
-  Place first;                     ///< of the embedding and the layers below first_layers, where that is another one
-  std::uint32_t first_layers = 0;  ///< 0: all live in one place
-  core::Memory* memory = nullptr;  ///< without a backend: in what its bytes are counted
-  bool discard = false;                    ///< the pages of what was packed are given back: the file is mapped
-  std::size_t bytes = 0;                   ///< taken for packed matrices so far
-  std::size_t requantized_bytes = 0;       ///< and for strips that are not the backend's
-  std::size_t first_bytes = 0;             ///< of these, in `first`
+  Place first;                        ///< of the embedding and the layers below first_layers, where that is another one
+  std::uint32_t first_layers = 0;     ///< 0: all live in one place
+  core::Memory* memory = nullptr;     ///< without a backend: in what its bytes are counted
+  bool discard = false;               ///< the pages of what was packed are given back: the file is mapped
+  std::size_t bytes = 0;              ///< taken for packed matrices so far
+  std::size_t requantized_bytes = 0;  ///< and for strips that are not the backend's
+  std::size_t first_bytes = 0;        ///< of these, in `first`
 
   /// @param layer  -1: the embedding, and what comes after the layers
   const Place& of(std::int64_t layer, ops::WeightUse use) const noexcept {
@@ -65,7 +65,8 @@ class Weights {
     return matrices({&name, 1}, rows, cols, use, &out);
   }
   /// Matrices [rows][cols] that are read at once.
-  /// @param out  [names]
+  /// @param names  one or two
+  /// @param out    [names]
   KINGLET_API Status matrices(std::span<const Name> names, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
                               ops::WeightView* out) const noexcept;
   /// A matrix [rows][cols] for products, re-quantized on its way into strips.
