@@ -11,27 +11,27 @@ namespace kinglet::cuda {
 
 /// Embedding rows, and the rotary table of the step. One block a row.
 struct EmbedArgs {
-  View<const std::uint8_t> weight;          ///< [vocab][row_bytes]
-  View<const std::int32_t> token;           ///< [rows]
-  View<const std::uint32_t> position;       ///< [rows]
-  View<const std::uint64_t> rotary_steps;   ///< [pairs]
-  View<float> x;                            ///< out, [rows][cols]
-  View<float> cos, sin;                     ///< out, [rows][pairs]
+  View<const std::uint8_t> weight;         ///< [vocab][row_bytes]
+  View<const std::int32_t> token;          ///< [rows]
+  View<const std::uint32_t> position;      ///< [rows]
+  View<const std::uint64_t> rotary_steps;  ///< [pairs]
+  View<float> x;                           ///< out, [rows][cols]
+  View<float> cos, sin;                    ///< out, [rows][pairs]
   std::uint64_t row_bytes;
   std::uint32_t cols, pairs;
 };
 
 /// Norm, and the activations of a row in the form that products read. One block a row of n.
 struct PrepareArgs {
-  View<const float> x;                 ///< [.][cols]
-  View<const std::uint32_t> which;     ///< [n] rows of x; null: row i is row i
-  View<const float> norm;              ///< [cols]; null: x is taken as it is and `values` is not written
-  View<float> values;                  ///< out, [n][cols]
-  View<std::int8_t> q;                 ///< int8: out, [n][cols]
-  View<std::int32_t> codes;            ///< fp8: out, [n][cols], values times 2^9
-  View<float> d;                       ///< out, int8: [n][cols / 32]; fp8: [n][cols / 128, rounded up], times 2^-9
-  View<std::int32_t> sums;             ///< out, [n][cols / 16], of q or codes
-  View<std::uint32_t> bad;             ///< in and out, [rows]: the first layer whose input was not finite; null: unasked
+  View<const float> x;              ///< [.][cols]
+  View<const std::uint32_t> which;  ///< [n] rows of x; null: row i is row i
+  View<const float> norm;           ///< [cols]; null: x is taken as it is and `values` is not written
+  View<float> values;               ///< out, [n][cols]
+  View<std::int8_t> q;              ///< int8: out, [n][cols]
+  View<std::int32_t> codes;         ///< fp8: out, [n][cols], values times 2^9
+  View<float> d;                    ///< out, int8: [n][cols / 32]; fp8: [n][cols / 128, rounded up], times 2^-9
+  View<std::int32_t> sums;          ///< out, [n][cols / 16], of q or codes
+  View<std::uint32_t> bad;          ///< in and out, [rows]: the first layer whose input was not finite; null: unasked
   std::uint32_t layer;
   float eps;
   std::uint32_t cols;
@@ -39,10 +39,10 @@ struct PrepareArgs {
 
 /// The gate: the channels of a row that count least become +0. One block a row of n.
 struct GateArgs {
-  View<float> x;                      ///< in and out, [n][cols]
-  View<const float> importance;       ///< [cols]
+  View<float> x;                 ///< in and out, [n][cols]
+  View<const float> importance;  ///< [cols]
   std::uint32_t cols;
-  std::uint32_t drop;                 ///< channels of each row, > 0
+  std::uint32_t drop;  ///< channels of each row, > 0
 };
 
 /// What a choice leaves; see ops::Sampled.
@@ -55,10 +55,10 @@ struct SampledRow {
 
 /// The choice of a token from a row of logits; see ops::SampleRequest. One block.
 struct SampleArgs {
-  View<const float> logits;        ///< [vocab]
-  View<float> values;              ///< scratch, [vocab]: logits after the penalties
-  View<const std::int32_t> window; ///< what the penalties look at; null: nothing
-  View<SampledRow> out;            ///< [1]
+  View<const float> logits;         ///< [vocab]
+  View<float> values;               ///< scratch, [vocab]: logits after the penalties
+  View<const std::int32_t> window;  ///< what the penalties look at; null: nothing
+  View<SampledRow> out;             ///< [1]
   std::uint64_t random;
   float repetition, presence, frequency;
   float top_p, floor, temperature;
@@ -74,14 +74,14 @@ enum class Epilogue : std::uint32_t {
 
 /// n rows of activations times a matrix.
 struct ProductArgs {
-  View<const std::uint8_t> weight;   ///< [outputs][row_bytes]
-  View<const float> values;          ///< fp32: [n][cols]
-  View<const std::uint32_t> q;       ///< int8: [n][cols / 4], words of four
-  View<const std::int32_t> codes;    ///< fp8: [n][cols]
-  View<const float> d;               ///< as PrepareArgs makes them
+  View<const std::uint8_t> weight;  ///< [outputs][row_bytes]
+  View<const float> values;         ///< fp32: [n][cols]
+  View<const std::uint32_t> q;      ///< int8: [n][cols / 4], words of four
+  View<const std::int32_t> codes;   ///< fp8: [n][cols]
+  View<const float> d;              ///< as PrepareArgs makes them
   View<const std::int32_t> sums;
-  View<const float> bias;            ///< [outputs]; null: none
-  View<float> out;                   ///< [n][out_stride], outputs from out_first on
+  View<const float> bias;  ///< [outputs]; null: none
+  View<float> out;         ///< [n][out_stride], outputs from out_first on
   std::uint64_t row_bytes;
   std::uint32_t out_stride, out_first;
   std::uint32_t outputs, cols, n;
@@ -106,24 +106,24 @@ struct Places {
 
 /// Head norms, rotation, and k and v into their page. One block a row and head of heads + 2 * kv_heads.
 struct RotateArgs {
-  View<float> qkv;               ///< in; q out, [rows][(heads + 2 * kv_heads) * head_dim]
-  View<const float> norm_q;      ///< [head_dim]; null: none
+  View<float> qkv;           ///< in; q out, [rows][(heads + 2 * kv_heads) * head_dim]
+  View<const float> norm_q;  ///< [head_dim]; null: none
   View<const float> norm_k;
-  View<const float> cos, sin;    ///< [rows][pairs]
+  View<const float> cos, sin;  ///< [rows][pairs]
   Pool<std::uint16_t, float> pool;
   Places places;
-  View<std::uint32_t> bad;       ///< as in PrepareArgs
+  View<std::uint32_t> bad;  ///< as in PrepareArgs
   float eps;
   std::uint32_t heads, kv_heads, head_dim, pairs, layers, layer;
-  bool halves;                   ///< pairs are (i, i + pairs), not (2i, 2i + 1)
+  bool halves;  ///< pairs are (i, i + pairs), not (2i, 2i + 1)
 };
 
 /// Attention of one stretch of 256 positions. One block a row, KV head and stretch of this pass.
 struct AttendArgs {
-  View<const float> qkv;         ///< [rows][(heads + 2 * kv_heads) * head_dim]
+  View<const float> qkv;  ///< [rows][(heads + 2 * kv_heads) * head_dim]
   Pool<const std::uint16_t, const float> pool;
   Places places;
-  View<float> partial;           ///< out, [rows][heads][stretches][2 + head_dim]: m, l, o; m = -infinity, l = 0: nothing
+  View<float> partial;  ///< out, [rows][heads][stretches][2 + head_dim]: m, l, o; m = -infinity, l = 0: nothing
   float scale;
   std::uint32_t heads, kv_heads, head_dim, layers, layer;
   std::uint32_t window, globals;
@@ -133,9 +133,9 @@ struct AttendArgs {
 
 /// Takes the stretches of a pass into the state, in ascending order. One block a row and head.
 struct MergeArgs {
-  View<const float> partial;     ///< [rows][heads][stretches][2 + head_dim]
-  View<float> state;             ///< in (but for the first pass) and out, [rows][heads][2 + head_dim]
-  View<float> out;               ///< the last pass's, [rows][heads * head_dim]
+  View<const float> partial;  ///< [rows][heads][stretches][2 + head_dim]
+  View<float> state;          ///< in (but for the first pass) and out, [rows][heads][2 + head_dim]
+  View<float> out;            ///< the last pass's, [rows][heads * head_dim]
   std::uint32_t heads, head_dim, stretches;
   bool first, last;
 };

@@ -24,17 +24,20 @@ Error find_devices(Driver& driver, int& count) noexcept {
   if (code == error_driver) {
     int has = 0, needs = 0;
     if (driver.versions(has, needs) != 0 || has == 0) {
-      return {Errc::backend, "backend 'cuda' needs an NVIDIA driver, which this machine lacks; install one, or leave the "
-                             "choice of the backend to the library"};
+      return {Errc::backend,
+              "backend 'cuda' needs an NVIDIA driver, which this machine lacks; install one, or leave the "
+              "choice of the backend to the library"};
     }
-    return core::fail(Errc::backend,
-                      "backend 'cuda' needs a driver for CUDA {}.{}, but this machine's is for {}.{}; update it, or leave "
-                      "the choice of the backend to the library",
-                      needs / 1000, needs % 1000 / 10, has / 1000, has % 1000 / 10);
+    return core::fail(
+        Errc::backend,
+        "backend 'cuda' needs a driver for CUDA {}.{}, but this machine's is for {}.{}; update it, or leave "
+        "the choice of the backend to the library",
+        needs / 1000, needs % 1000 / 10, has / 1000, has % 1000 / 10);
   }
   if (code == 0 || code == error_no_device) {
-    return {Errc::backend, "backend 'cuda' needs an NVIDIA GPU, which this machine lacks or hides; leave the choice of "
-                           "the backend to the library"};
+    return {Errc::backend,
+            "backend 'cuda' needs an NVIDIA GPU, which this machine lacks or hides; leave the choice of "
+            "the backend to the library"};
   }
   return core::fail(Errc::backend, "CUDA: cudaGetDeviceCount: {} (code {})", driver.text(code), code);
 }
@@ -114,8 +117,8 @@ void CudaBackend::destroy(ops::Backend* backend, core::Memory& memory) noexcept 
 Status CudaBackend::check(int code, const char* call) const noexcept {
   if (code == 0) return {};
   const char* text = driver_ != nullptr ? driver_->text(code) : "";
-  return core::fail(code == error_out_of_memory ? Errc::out_of_memory : Errc::backend, "CUDA: {}: {} (code {}, device {})",
-                    call, text, code, device_index_);
+  return core::fail(code == error_out_of_memory ? Errc::out_of_memory : Errc::backend,
+                    "CUDA: {}: {} (code {}, device {})", call, text, code, device_index_);
 }
 
 Status CudaBackend::open(const DriverMaker& maker, void* place) noexcept {

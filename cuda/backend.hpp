@@ -2,7 +2,8 @@
 //
 // One block of device memory holds the buffers, the vectors and the KV pool; matrices are chained beside it. An op has
 // one phase of one tile: run() enqueues its kernels on the backend's stream and returns; logits(), hidden() and
-// bad_layer() wait for it, and logits cross only when they are asked for: sample() chooses on the device. The bits are those of the CPU (docs/numbers.md): the kernels keep its order of operations.
+// bad_layer() wait for it, and logits cross only when they are asked for: sample() chooses on the device. The bits are
+// those of the CPU (docs/numbers.md): the kernels keep its order of operations.
 #pragma once
 #include <memory_resource>
 
@@ -125,7 +126,7 @@ class CudaBackend final : public ops::Backend {
   Driver* driver_ = nullptr;
   void* device_ = nullptr;
   void* pinned_ = nullptr;
-  std::size_t total_ = 0;      // what create() took of memory_
+  std::size_t total_ = 0;  // what create() took of memory_
   std::size_t vectors_used_ = 0;
   std::size_t next_staging_ = 0;
   bool staging_set_[2] = {};

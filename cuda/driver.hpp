@@ -11,8 +11,8 @@
 namespace kinglet::cuda {
 
 inline constexpr int error_out_of_memory = 2;  ///< cudaErrorMemoryAllocation
-inline constexpr int error_driver = 35;         ///< cudaErrorInsufficientDriver: none, or one that is too old
-inline constexpr int error_no_device = 100;     ///< cudaErrorNoDevice
+inline constexpr int error_driver = 35;        ///< cudaErrorInsufficientDriver: none, or one that is too old
+inline constexpr int error_no_device = 100;    ///< cudaErrorNoDevice
 
 struct DeviceInfo {
   char name[128] = {};
@@ -25,7 +25,8 @@ class Driver {
 
   virtual const char* text(int code) noexcept = 0;
   virtual int device_count(int& count) noexcept = 0;
-  /// Versions of CUDA, 1000 * major + 10 * minor: the newest that the driver knows (0: there is none), and this build's.
+  /// Versions of CUDA, 1000 * major + 10 * minor: the newest that the driver knows (0: there is none), and this
+  /// build's.
   virtual int versions(int& driver, int& runtime) noexcept = 0;
   virtual int describe(int device, DeviceInfo& info) noexcept = 0;
   /// Makes the marks on a device, and the stream where `stream`, the host's, is null; what follows happens there.

@@ -19,14 +19,15 @@ struct Launch {
 
 /// What a chip allows. Source: CUDA C++ Programming Guide, table "Technical Specifications per Compute Capability".
 struct ChipLimits {
-  std::uint32_t compute;            ///< 10 * major + minor
-  std::uint32_t shared_of_block;    ///< bytes, with the opt-in above 48 KB
+  std::uint32_t compute;          ///< 10 * major + minor
+  std::uint32_t shared_of_block;  ///< bytes, with the opt-in above 48 KB
   std::uint32_t threads_of_block = 1024;
   std::uint32_t grid[3] = {2147483647u, 65535u, 65535u};
 };
 inline constexpr std::uint32_t shared_without_opt_in = 48 << 10;
-inline constexpr ChipLimits chips[] = {{75, 64 << 10},  {80, 163 << 10}, {86, 99 << 10},   {87, 163 << 10}, {89, 99 << 10},
-                                       {90, 227 << 10}, {100, 227 << 10}, {110, 227 << 10}, {120, 99 << 10}};
+inline constexpr ChipLimits chips[] = {{75, 64 << 10},   {80, 163 << 10},  {86, 99 << 10},
+                                       {87, 163 << 10},  {89, 99 << 10},   {90, 227 << 10},
+                                       {100, 227 << 10}, {110, 227 << 10}, {120, 99 << 10}};
 
 /// Outputs and rows of a block of a product, for few rows and for many.
 inline constexpr std::uint32_t few_outputs = 16, few_rows = 8, many_outputs = 32, many_rows = 64;

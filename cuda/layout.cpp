@@ -11,8 +11,8 @@ namespace kinglet::cuda {
 namespace {
 
 bool makes_sense(const ops::ContextShape& s) noexcept {
-  for (const std::uint32_t size : {s.dim, s.layers, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.max_rows,
-                                   s.max_sequences, s.pages}) {
+  for (const std::uint32_t size :
+       {s.dim, s.layers, s.heads, s.kv_heads, s.head_dim, s.ffn, s.vocab, s.max_rows, s.max_sequences, s.pages}) {
     if (size == 0 || size > (1u << 30)) return false;
   }
   return s.heads % s.kv_heads == 0 && 2 * s.rotary_steps.size() <= s.head_dim && s.max_logits <= s.max_rows &&

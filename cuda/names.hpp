@@ -8,7 +8,7 @@
 namespace kinglet::cuda {
 
 enum class KernelKind : std::uint8_t {
-  embed,           ///< by format
+  embed,  ///< by format
   prepare_values,
   prepare_int8,
   prepare_fp8,
@@ -25,10 +25,9 @@ enum class KernelKind : std::uint8_t {
 inline constexpr std::size_t kernel_kinds = 13;
 
 constexpr const char* kernel_text(KernelKind kind) noexcept {
-  constexpr const char* texts[kernel_kinds] = {"embed",          "prepare_values", "prepare_int8", "prepare_fp8",
-                                               "gate",           "product_floats", "product_int8", "product_fp8",
-                                               "product_many",   "rotate",         "attend",       "merge",
-                                               "sample"};
+  constexpr const char* texts[kernel_kinds] = {
+      "embed",       "prepare_values", "prepare_int8", "prepare_fp8", "gate",  "product_floats", "product_int8",
+      "product_fp8", "product_many",   "rotate",       "attend",      "merge", "sample"};
   return texts[static_cast<std::size_t>(kind)];
 }
 

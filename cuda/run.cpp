@@ -8,8 +8,8 @@
 namespace kinglet::cuda {
 
 static_assert(few_outputs == product_outputs && few_rows == product_rows && gate_threads == GateRow::max_threads &&
-              sample_threads == SampleRow::max_threads && many_outputs == mma_outputs &&
-              many_rows == mma_rows && page_positions == ops::page_tokens && stretch_positions == ops::stretch_tokens);
+              sample_threads == SampleRow::max_threads && many_outputs == mma_outputs && many_rows == mma_rows &&
+              page_positions == ops::page_tokens && stretch_positions == ops::stretch_tokens);
 
 std::uint32_t CudaBackend::columns(const ops::Op& op) const noexcept {
   switch (op.kind) {
@@ -93,7 +93,7 @@ Status CudaBackend::prepare(const ops::Op& op) noexcept {
   for (const ops::WeightView& w : op.weight) groups |= w && !quant::is_float(w.format);
   const bool integers = groups && shape_.activations != ops::Activations::fp32;
   if (!integers && op.norm == nullptr && op.importance == nullptr) return {};
-  const KernelKind kind = !integers ? KernelKind::prepare_values
+  const KernelKind kind = !integers                                      ? KernelKind::prepare_values
                           : shape_.activations == ops::Activations::int8 ? KernelKind::prepare_int8
                                                                          : KernelKind::prepare_fp8;
   const bool chosen = op.kind == ops::OpKind::output;
@@ -204,8 +204,9 @@ Status CudaBackend::rotate(const ops::Op& op) noexcept {
   a.layers = shape_.layers;
   a.layer = op.layer;
   a.halves = shape_.rotary_pairs == ops::RotaryPairs::halves;
-  return launch(KernelKind::rotate, {},
-                launch_rotate(rows(), shape_.heads + 2 * shape_.kv_heads, RotateAndStore::shared_bytes(shape_.head_dim)), a);
+  return launch(
+      KernelKind::rotate, {},
+      launch_rotate(rows(), shape_.heads + 2 * shape_.kv_heads, RotateAndStore::shared_bytes(shape_.head_dim)), a);
 }
 
 Status CudaBackend::attention(const ops::Op& op) noexcept {

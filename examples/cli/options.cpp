@@ -31,8 +31,10 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   app.add_option("--memory-limit", flags.memory_limit,
                  "Bytes the model and all its buffers may take (k, m, g: times 1024)")
       ->transform(CLI::AsSizeValue(false));
-  app.add_option("--backend", flags.backend, "scalar, avx2, avx512, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
-  app.add_option("--device", flags.device, "GPU to use, with --backend cuda (default: the first, 0)")->check(CLI::Range(0, 1024));
+  app.add_option("--backend", flags.backend,
+                 "scalar, avx2, avx512, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
+  app.add_option("--device", flags.device, "GPU to use, with --backend cuda (default: the first, 0)")
+      ->check(CLI::Range(0, 1024));
   app.add_option("--gpu-layers", flags.gpu_layers, "Layers on the GPU, the others on the CPU (default: as many as fit)")
       ->check(CLI::Range(0, 4096));
   app.add_option("--activations", flags.activations, "What products read: fp32, int8 or fp8")

@@ -9,8 +9,8 @@
 
 namespace kinglet::core {
 
-/// Asks for 2 MiB pages where a block has room for them. It is a wish. One thread then streams 1.1x to 1.5x as fast over
-/// weights, since it no longer waits for page tables.
+/// Asks for 2 MiB pages where a block has room for them. It is a wish. One thread then streams 1.1x to 1.5x as fast
+/// over weights, since it no longer waits for page tables.
 inline void prefer_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) noexcept {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   constexpr std::uintptr_t huge = 2u << 20;

@@ -45,9 +45,8 @@ bool Memory::reserve(std::size_t bytes) noexcept {
 void* Memory::do_allocate(std::size_t bytes, std::size_t alignment) {
   if (bytes == 0) bytes = 1;
   if (!reserve(bytes)) throw std::bad_alloc();
-  void* memory = hooks_.allocate != nullptr
-                     ? hooks_.allocate(hooks_.user, bytes, alignment)
-                     : ::operator new(bytes, std::align_val_t(alignment), std::nothrow);
+  void* memory = hooks_.allocate != nullptr ? hooks_.allocate(hooks_.user, bytes, alignment)
+                                            : ::operator new(bytes, std::align_val_t(alignment), std::nothrow);
   if (memory == nullptr) {
     release(bytes);
     throw std::bad_alloc();

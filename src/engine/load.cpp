@@ -194,8 +194,9 @@ class Loader {
     if (!on_gpu) return on_gpu.error();
     cut_ = shape.layers - *on_gpu;
     if (backend.gpu && *on_gpu < shape.layers && plan_ == nullptr) {
-      state_.log(LogLevel::warning, core::fail(Errc::ok, "{} of {} layers on the GPU, the others on the CPU", *on_gpu,
-                                               shape.layers).message);
+      state_.log(
+          LogLevel::warning,
+          core::fail(Errc::ok, "{} of {} layers on the GPU, the others on the CPU", *on_gpu, shape.layers).message);
     }
     std::size_t bytes = 0;
     if (!backend.gpu || *on_gpu == 0 || cut_ == 0) {
@@ -405,8 +406,8 @@ EngineState::~EngineState() {
   }
 }
 
-Result<EngineState*> load(std::string_view path, std::span<const std::byte> bytes,
-                          const EngineOptions& options, const ops::BackendInfo* backend) noexcept {
+Result<EngineState*> load(std::string_view path, std::span<const std::byte> bytes, const EngineOptions& options,
+                          const ops::BackendInfo* backend) noexcept {
   return make(path, bytes, options, backend, nullptr);
 }
 

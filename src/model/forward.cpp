@@ -124,9 +124,7 @@ class Builder {
   }
 
   /// The output layer is the embedding itself, in one place and order.
-  bool shared() const noexcept {
-    return config_.tied_output && !requantizes() && placement_.first_layers == 0;
-  }
+  bool shared() const noexcept { return config_.tied_output && !requantizes() && placement_.first_layers == 0; }
 
   bool requantizes() const noexcept {
     const TensorInfo* const tensor = file_.find(output_name());

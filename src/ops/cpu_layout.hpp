@@ -25,28 +25,28 @@ struct CpuLayout {
   std::size_t qkv_row;     ///< (heads + 2 * kv_heads) * head_dim
   std::size_t state;       ///< of a query: 2 + head_dim
   // offsets in bytes
-  std::size_t x;           ///< [max_rows][narrow_row]
-  std::size_t normed;      ///< [max_rows][narrow_row]
-  std::size_t wide;        ///< [max_rows][wide_row]: attention's output, gate_up's, the hidden rows
-  std::size_t qkv;         ///< [max_rows][qkv_row]
-  std::size_t cos, sin;    ///< [max_rows][rotated channels / 2]
-  std::size_t inputs;      ///< [max_rows] ActivationRow: what the products of an op read
-  std::size_t q;           ///< int8: [max_rows][wide_row] int16
-  std::size_t codes;       ///< fp8: [max_rows][wide_row] int32
-  std::size_t scales;      ///< [max_rows][wide_row / 32]
-  std::size_t sums;        ///< [max_rows][wide_row / 16] int32
+  std::size_t x;            ///< [max_rows][narrow_row]
+  std::size_t normed;       ///< [max_rows][narrow_row]
+  std::size_t wide;         ///< [max_rows][wide_row]: attention's output, gate_up's, the hidden rows
+  std::size_t qkv;          ///< [max_rows][qkv_row]
+  std::size_t cos, sin;     ///< [max_rows][rotated channels / 2]
+  std::size_t inputs;       ///< [max_rows] ActivationRow: what the products of an op read
+  std::size_t q;            ///< int8: [max_rows][wide_row] int16
+  std::size_t codes;        ///< fp8: [max_rows][wide_row] int32
+  std::size_t scales;       ///< [max_rows][wide_row / 32]
+  std::size_t sums;         ///< [max_rows][wide_row / 16] int32
   std::size_t panels;       ///< int8: [2][max_rows / panel_rows] Panel: what products read, and of gate_up's output
   std::size_t panels_each;  ///< max_rows / panel_rows
   std::size_t panel_data;   ///< int8: [max_rows / panel_rows][panel_bytes(head_row)]
   std::size_t wide_panels;  ///< int8: [max_rows / panel_rows][panel_bytes(ffn_row)]
-  std::size_t states;      ///< [max_rows * heads][state]
-  std::size_t waves;       ///< [(max(max_rows, least_waves) - 1) * heads][state]
-  std::size_t logits;      ///< [max_logits][vocab]
-  std::size_t bad;         ///< [max_rows] int32
-  std::size_t first_tile;  ///< [max_sequences + 1] uint32
-  std::size_t shares;      ///< [threads] Share
-  std::size_t arrived;     ///< [tiles of a round, stretches aside] uint32: how many of a tile's stretches are done
-  std::size_t scratch;     ///< [threads][thread_bytes]
+  std::size_t states;       ///< [max_rows * heads][state]
+  std::size_t waves;        ///< [(max(max_rows, least_waves) - 1) * heads][state]
+  std::size_t logits;       ///< [max_logits][vocab]
+  std::size_t bad;          ///< [max_rows] int32
+  std::size_t first_tile;   ///< [max_sequences + 1] uint32
+  std::size_t shares;       ///< [threads] Share
+  std::size_t arrived;      ///< [tiles of a round, stretches aside] uint32: how many of a tile's stretches are done
+  std::size_t scratch;      ///< [threads][thread_bytes]
   std::size_t thread_bytes;
   std::size_t workers;  ///< memory of the thread pool
   std::size_t workers_bytes;

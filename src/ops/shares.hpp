@@ -29,7 +29,8 @@ class Shares {
     }
   }
 
-  /// Calls body(tile) for every tile that this thread gets; when all threads' calls have returned, each was called once.
+  /// Calls body(tile) for every tile that this thread gets; when all threads' calls have returned, each was called
+  /// once.
   template <class Body>
   void take(std::size_t thread, Body body) const noexcept {
     for (std::uint32_t i = 0; i < threads_; ++i) {

@@ -1,7 +1,7 @@
 // sample/stages.hpp: what does each stage of the sampler do to the candidates?
 //
-// Before the filters a candidate is an index into `values` (-infinity = out). The filters work on keys (ops/token_key.hpp), whose
-// ascending order is that of falling logits and, among equals, of rising ids.
+// Before the filters a candidate is an index into `values` (-infinity = out). The filters work on keys
+// (ops/token_key.hpp), whose ascending order is that of falling logits and, among equals, of rising ids.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,5 +1,5 @@
-// text/stages_words.cpp: how are the patterns of whole words matched: GPT-2's, the family after GPT-4's, DeepSeek V3's and
-// BLOOM's?
+// text/stages_words.cpp: how are the patterns of whole words matched: GPT-2's, the family after GPT-4's, DeepSeek V3's
+// and BLOOM's?
 #include "text/scan.hpp"
 #include "text/stages.hpp"
 

@@ -301,7 +301,8 @@ TEST_CASE("command: bad usage ends with 2 and one line") {
 TEST_CASE("command: bad input ends with 1 and one line") {
   const Folder folder;
   const std::string model = small_model();
-  if (!kinglet::ops::find_backend("cuda")) check_error(kinglet_command(folder, "run -m " + model + " -p y --backend cuda"), 1, "cuda");
+  if (!kinglet::ops::find_backend("cuda"))
+    check_error(kinglet_command(folder, "run -m " + model + " -p y --backend cuda"), 1, "cuda");
   write(folder / "binary", std::string("text\0more", 9));
   write(folder / "latin1", "caf\xe9");
   write(folder / "empty", "");

@@ -124,7 +124,8 @@ class Device {
  public:
   /// @param total     bytes of memory
   /// @param watching  look at every access of a kernel
-  explicit Device(std::size_t total = std::size_t{1} << 30, bool watching = true) : total_(total), watching_(watching) {}
+  explicit Device(std::size_t total = std::size_t{1} << 30, bool watching = true)
+      : total_(total), watching_(watching) {}
 
   Reports reports;
   std::set<std::string> watched;  ///< the kernels that ran with every access looked at, as name_of() spells them
@@ -295,9 +296,10 @@ auto Thread<Watching>::shared(std::size_t offset, std::size_t count) const {
   if constexpr (Watching) {
     const Witness& witness = block_.witness(index_);
     const std::size_t bytes = count * sizeof(T);
-    const bool fits = offset <= device_.shared_bytes() && bytes <= device_.shared_bytes() - offset &&
-                      offset % alignof(T) == 0;
-    if (!fits) witness.reports->add(std::string(witness.kernel) + ": out of bounds: an array is not inside shared memory");
+    const bool fits =
+        offset <= device_.shared_bytes() && bytes <= device_.shared_bytes() - offset && offset % alignof(T) == 0;
+    if (!fits)
+      witness.reports->add(std::string(witness.kernel) + ": out of bounds: an array is not inside shared memory");
     return Watched<T>(reinterpret_cast<T*>(device_.shared_memory() + offset), fits ? count : 0,
                       device_.shared_cells() + offset, &witness, "shared");
   } else {

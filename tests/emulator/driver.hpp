@@ -52,13 +52,14 @@ struct Machine {
   std::size_t fail_at = 0;  ///< the call, counted from 1, that fails; 0 = none
   int code = error_device_lost;
   bool lost = false;
-  std::size_t pinned = 0;    ///< bytes of pinned memory in use
-  int entered = 0;           ///< enter() without leave()
-  int opened = 0;            ///< drivers open
+  std::size_t pinned = 0;                       ///< bytes of pinned memory in use
+  int entered = 0;                              ///< enter() without leave()
+  int opened = 0;                               ///< drivers open
   std::map<std::string, std::size_t> launches;  ///< by kernel
 };
 
-/// A launch, for the units that know kernels (tests/cuda/kernels_*.cpp; each compiles its own, as those of a device do).
+/// A launch, for the units that know kernels (tests/cuda/kernels_*.cpp; each compiles its own, as those of a device
+/// do).
 struct Call {
   Device& device;
   cuda::KernelName name;

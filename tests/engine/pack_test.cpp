@@ -3,8 +3,8 @@
 #include <kinglet/model/vocabulary.hpp>
 #include <kinglet/quant/quantizer.hpp>
 
-#include "tests/data.hpp"
 #include "tests/counting.hpp"
+#include "tests/data.hpp"
 #include "tests/engine/tiny_engine.hpp"
 
 using namespace kinglet;
@@ -87,7 +87,8 @@ TEST_CASE("a packed file has the logits of its original, whatever the backend, t
       if (!backend.available() || !backend.packed_files) continue;
       for (const Activations activations : {Activations::int8, Activations::fp32, Activations::fp8}) {
         for (const float gate : {0.0f, 0.25f}) {
-          INFO(backend.name << " tied " << tied << " activations " << static_cast<int>(activations) << " gate " << gate);
+          INFO(backend.name << " tied " << tied << " activations " << static_cast<int>(activations) << " gate "
+                            << gate);
           EngineOptions options = test::small_options();
           options.backend = backend.name;
           options.activations = activations;

@@ -94,8 +94,8 @@ struct ContextShape {
   std::uint32_t max_sequences = 0;
   std::uint32_t pages = 0;  ///< pages of the pool
   unsigned threads = 1;
-  std::uint32_t device = 0;       ///< which of the machine's GPUs, for a backend that uses one
-  void* stream = nullptr;         ///< the host's queue of that GPU (cuda: a cudaStream_t); null = one of its own
+  std::uint32_t device = 0;  ///< which of the machine's GPUs, for a backend that uses one
+  void* stream = nullptr;    ///< the host's queue of that GPU (cuda: a cudaStream_t); null = one of its own
 
   /// Bytes of one page: keys and values of 16 tokens in every layer.
   std::size_t page_bytes() const noexcept {
@@ -219,7 +219,7 @@ struct BackendInfo {
   const char* instruction_set;  ///< what the machine must have, in words
   bool gpu;                     ///< with memory of its own: layers that do not fit there can stay on the CPU
   bool (*available)() noexcept;
-  Error (*fault)() noexcept;    ///< why it is not available, where the machine can tell more; or null
+  Error (*fault)() noexcept;  ///< why it is not available, where the machine can tell more; or null
   DeviceMemory (*memory)(std::uint32_t device) noexcept;  ///< zeros where there is no such device
   /// Bytes create() will take from its memory. 0 where the shape's sizes overflow.
   std::size_t (*bytes)(const ContextShape& shape) noexcept;

@@ -24,8 +24,8 @@ constexpr std::size_t fitting(std::size_t queries, std::size_t most) {
   return most;
 }
 
-/// f(0), ..., f(N - 1), written out, so that the arrays which f indexes live in registers (where there are any: plain C++
-/// has its vectors in memory, and would only grow).
+/// f(0), ..., f(N - 1), written out, so that the arrays which f indexes live in registers (where there are any: plain
+/// C++ has its vectors in memory, and would only grow).
 template <std::size_t N, class F>
 [[gnu::always_inline]] inline void times(const F& f) {
   if constexpr (registers == 0) {

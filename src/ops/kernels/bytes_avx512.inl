@@ -11,7 +11,9 @@ constexpr std::size_t rows_at_once = 16;
 
 inline B load_b(const std::byte* p) { return {_mm512_loadu_si512(p)}; }
 template <std::uint8_t Mask>
-inline B and_b(B a) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(Mask)))}; }
+inline B and_b(B a) {
+  return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(Mask)))};
+}
 /// a | (b & Mask)
 template <std::uint8_t Mask>
 inline B or_masked(B a, B b) {
@@ -42,7 +44,9 @@ inline I shift_right_i(I a) {
   return {_mm512_srli_epi32(a.v, N)};
 }
 template <std::int32_t Mask>
-inline I and_i(I a) { return {_mm512_and_si512(a.v, _mm512_set1_epi32(Mask))}; }
+inline I and_i(I a) {
+  return {_mm512_and_si512(a.v, _mm512_set1_epi32(Mask))};
+}
 inline I or_i(I a, I b) { return {_mm512_or_si512(a.v, b.v)}; }
 inline I widen_u8(const std::byte* p) {
   return {_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)))};

@@ -11,7 +11,9 @@ inline B load_b(const std::byte* p) {
   return {vld1q_u8(u), vld1q_u8(u + 16)};
 }
 template <std::uint8_t Mask>
-inline B and_b(B x) { return {vandq_u8(x.a, vdupq_n_u8(Mask)), vandq_u8(x.b, vdupq_n_u8(Mask))}; }
+inline B and_b(B x) {
+  return {vandq_u8(x.a, vdupq_n_u8(Mask)), vandq_u8(x.b, vdupq_n_u8(Mask))};
+}
 template <std::uint8_t Mask>
 inline B or_masked(B x, B y) {
   const B m = and_b<Mask>(y);
@@ -41,7 +43,9 @@ inline I shift_right_i(I x) {
   return {vshrq_n_s32(x.a, N), vshrq_n_s32(x.b, N)};
 }
 template <std::int32_t Mask>
-inline I and_i(I x) { return {vandq_s32(x.a, vdupq_n_s32(Mask)), vandq_s32(x.b, vdupq_n_s32(Mask))}; }
+inline I and_i(I x) {
+  return {vandq_s32(x.a, vdupq_n_s32(Mask)), vandq_s32(x.b, vdupq_n_s32(Mask))};
+}
 inline I or_i(I x, I y) { return {vorrq_s32(x.a, y.a), vorrq_s32(x.b, y.b)}; }
 inline I widen_u8(const std::byte* p) {
   const uint16x8_t w = vmovl_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(p)));

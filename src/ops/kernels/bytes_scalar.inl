@@ -85,9 +85,7 @@ inline I dot16(I acc, const B* w, const std::int8_t* a) {
   for (std::size_t j = 0; j < 4; ++j) acc = dot4(acc, w[j], a + 4 * j);
   return acc;
 }
-inline I dot32(I acc, const B* w, const std::int8_t* a) {
-  return dot16(dot16(acc, w, a), w + 4, a + 16);
-}
+inline I dot32(I acc, const B* w, const std::int8_t* a) { return dot16(dot16(acc, w, a), w + 4, a + 16); }
 
 inline float largest32(const float* x) { return largest(x, 32); }
 inline std::int32_t round16(const float* x, float scale, std::int8_t* q) {

@@ -14,6 +14,7 @@ struct Bytes32 {
 
 /// Every byte, word or double word = the number. Hidden by word: the compiler's option leaves out declarations, and a
 /// table of addresses in a shared object would take the place of the memory operand.
-[[gnu::visibility("hidden")]] extern const Bytes32 bytes_0f, bytes_10, bytes_30, bytes_80, words_1, longs_3, longs_12, longs_15;
+[[gnu::visibility("hidden")]] extern const Bytes32 bytes_0f, bytes_10, bytes_30, bytes_80, words_1, longs_3, longs_12,
+    longs_15;
 
 }  // namespace kinglet::ops

@@ -43,14 +43,14 @@ struct ActivationRow {
 
 /// Queries of one KV head over one stretch.
 struct AttendArgs {
-  std::uint32_t queries;               ///< <= query_block
-  const float* q[query_block];         ///< [head_dim]
-  std::uint32_t position[query_block]; ///< of each query
-  float* state[query_block];           ///< [2 + head_dim]: m, l, o; merged into. Nothing yet: m = -infinity, l = 0
-  const void* keys[16];                ///< pages of the stretch: [head_dim][16], null past the last query
-  const void* values[16];              ///< [16][head_dim]
-  const void* next[2];                 ///< pages that will likely be read after this stretch; null = none known
-  std::uint32_t start;                 ///< first position of the stretch
+  std::uint32_t queries;                ///< <= query_block
+  const float* q[query_block];          ///< [head_dim]
+  std::uint32_t position[query_block];  ///< of each query
+  float* state[query_block];            ///< [2 + head_dim]: m, l, o; merged into. Nothing yet: m = -infinity, l = 0
+  const void* keys[16];                 ///< pages of the stretch: [head_dim][16], null past the last query
+  const void* values[16];               ///< [16][head_dim]
+  const void* next[2];                  ///< pages that will likely be read after this stretch; null = none known
+  std::uint32_t start;                  ///< first position of the stretch
   std::uint32_t head_dim;
   std::uint32_t window, globals;  ///< window 0 = full attention
   float scale;

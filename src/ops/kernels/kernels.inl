@@ -49,8 +49,8 @@ bool norm(const float* x, const float* w, float eps, std::size_t n, float* y) {
   return sum <= 3.402823466e38f;  // false for NaN too
 }
 
-/// The largest magnitude, by its bits: their order is that of the numbers, with a NaN above all, so that one reaches the
-/// scale and through it the output.
+/// The largest magnitude, by its bits: their order is that of the numbers, with a NaN above all, so that one reaches
+/// the scale and through it the output.
 inline float largest(const float* x, std::size_t n) {
   std::uint32_t m = 0;
   for (std::size_t i = 0; i < n; ++i) {
@@ -91,7 +91,8 @@ void quantize_fp8(const ActivationRow& row, std::size_t n) {
     const bool zero = amax < 0x1p-100f;
     const float inverse = zero ? 0.0f : 448.0f / amax;
     row.d[b] = zero ? 0.0f : (amax / 448.0f) * 0x1p-9f;
-    for (std::size_t i = 0; i < count; ++i) row.codes[128 * b + i] = core::e4m3_to_int(core::float_to_e4m3(x[i] * inverse));
+    for (std::size_t i = 0; i < count; ++i)
+      row.codes[128 * b + i] = core::e4m3_to_int(core::float_to_e4m3(x[i] * inverse));
   }
   for (std::size_t h = 0; h < n / 16; ++h) {
     std::int32_t sum = 0;

@@ -1,7 +1,7 @@
 // ops/kernels/kernels_avx2.cpp: which inner loops has AVX2 with FMA and F16C?
 //
-// A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link time
-// and crash an older machine.
+// A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link
+// time and crash an older machine.
 #include <utility>
 
 #include <kinglet/core/math.hpp>

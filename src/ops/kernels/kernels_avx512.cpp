@@ -1,7 +1,7 @@
 // ops/kernels/kernels_avx512.cpp: which inner loops has AVX-512 with VNNI?
 //
-// A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link time
-// and crash an older machine.
+// A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link
+// time and crash an older machine.
 #include <utility>
 
 #include <kinglet/core/math.hpp>
@@ -20,7 +20,8 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
+                             apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")

@@ -3,8 +3,8 @@
 // The other loops are those of kernels_avx2.cpp. No machine here has AVX-VNNI: tests/ops/packed_vnni_test.cpp runs this
 // source with the same instruction in AVX-512's encoding, and the encoding itself has only been compiled.
 //
-// A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link time
-// and crash an older machine.
+// A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link
+// time and crash an older machine.
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>
 #include <kinglet/ops/backend.hpp>

@@ -1,7 +1,7 @@
 // ops/kernels/kernels_neon_i8mm.cpp: which products over strips has AArch64 with matrix products of bytes (FEAT_I8MM)?
 //
-// The other loops are those of kernels_neon.cpp. A target region, not a compiler flag: with a flag, an inline function of
-// a header compiled here could win at link time and crash an older machine.
+// The other loops are those of kernels_neon.cpp. A target region, not a compiler flag: with a flag, an inline function
+// of a header compiled here could win at link time and crash an older machine.
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>
 #include <kinglet/ops/backend.hpp>

@@ -100,7 +100,8 @@ Panel make_panel(std::uint32_t rows, std::size_t cols, std::byte* memory) noexce
 struct StripKernels {
   /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them.
   void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
-  /// out[r * stride + i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the panel's rows, by format.
+  /// out[r * stride + i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the panel's rows, by
+  /// format.
   void (*product[quant::format_count])(const std::byte* strip, std::size_t cols, const Panel& x, float* out,
                                        std::size_t stride);
 };
