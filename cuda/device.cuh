@@ -16,6 +16,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <kinglet/core/config.hpp>
 
@@ -107,6 +108,20 @@ __global__ void __launch_bounds__(Kernel::max_threads, 1) entry(const __grid_con
 }
 
 #endif
+
+/// A number that the compiler knows.
+template <unsigned i>
+struct Constant {
+  KINGLET_HD constexpr operator unsigned() const { return i; }
+};
+
+/// Calls body(0), ..., body(n - 1), each with a constant, so that arrays with that index stay in registers.
+template <unsigned n, class Body>
+KINGLET_DEVICE void unrolled(Body&& body) {
+  [&]<unsigned... i>(std::integer_sequence<unsigned, i...>) {
+    (body(Constant<i>{}), ...);
+  }(std::make_integer_sequence<unsigned, n>{});
+}
 
 /// The largest of a warp's values, in all lanes.
 template <class Thread>

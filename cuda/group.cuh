@@ -192,8 +192,10 @@ KINGLET_DEVICE std::int32_t signed_byte(std::uint32_t word, unsigned i) {
 /// One de-quantized weight of a group, from its code.
 template <Format F>
 KINGLET_DEVICE float weight_of(const Scales& s, unsigned half, std::int32_t code) {
-  const float w = (s.d * static_cast<float>(s.scale[half])) * static_cast<float>(code);
-  if constexpr (quant::has_min(F)) return w + s.dmin * static_cast<float>(s.min[half]);
+  // A choice, not an index that the compiler does not know: that would put the arrays into local memory.
+  const std::int32_t scale = half == 0 ? s.scale[0] : s.scale[1];
+  const float w = (s.d * static_cast<float>(scale)) * static_cast<float>(code);
+  if constexpr (quant::has_min(F)) return w + s.dmin * static_cast<float>(half == 0 ? s.min[0] : s.min[1]);
   return w;
 }
 

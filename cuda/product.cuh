@@ -234,7 +234,7 @@ struct ProductOfFloats {
       if (output >= a.outputs || 4 * word >= count) continue;
       float four[4];
       four_weights<F>(weight + output * a.row_bytes, first / 4 + word, a.cols, four);
-      for (unsigned i = 0; i < 4; ++i) w[o * stride + 4 * word + i] = four[i];
+      unrolled<4>([&](auto i) { w[o * stride + 4 * word + i] = four[i]; });
     }
     const auto values = t.global(a.values);
     for (unsigned task = t.thread(); task < product_rows * product_columns; task += max_threads) {

@@ -1,8 +1,8 @@
 // cuda/product_mma.cuh: a matrix times many rows, on the INT8 tensor cores
 //
-// Floor: 2 * outputs * cols * n operations at the chip's INT8 rate, and a conversion and an fma for every 32 of them. The
-// K of an mma is the group, so that its sums are exact; the scales are applied in ascending order in registers, which is
-// the same chain as that of few rows. Not measured yet.
+// Floor: 2 * outputs * cols * n operations at the chip's INT8 rate, and a conversion and an fma for every 32 of them.
+// The K of an mma is the group, so that its sums are exact; the scales are applied in ascending order in registers,
+// which is the same chain as that of few rows. Not measured yet.
 #pragma once
 #include "product.cuh"
 
@@ -31,25 +31,22 @@ struct ProductOfManyRows {
       Scales s{0.0f, 0.0f, {0, 0}, {0, 0}};
       std::uint32_t b[2] = {0, 0};
       if (real) {
-        const auto block = weight + (column * a.row_bytes +
-                                     std::size_t{group / block_groups<F>} * block_bytes<F>);
+        const auto block = weight + (column * a.row_bytes + std::size_t{group / block_groups<F>} * block_bytes<F>);
         s = scales<F>(block, group % block_groups<F>);
         b[0] = codes<F>(block, group % block_groups<F>, part);
         b[1] = codes<F>(block, group % block_groups<F>, part + 4);
       }
       Scales mine[2];  // of the two columns whose sums this lane holds
       for (unsigned c = 0; c < 2; ++c) mine[c] = from_lane(t, s, (2 * part + c) * 4);
-      for (unsigned tile = 0; tile < mma_row_tiles; ++tile) {
-        add_group(t, a, first_row + 16 * tile, group, b, mine, acc[tile]);
-      }
+      unrolled<mma_row_tiles>([&](auto tile) { add_group(t, a, first_row + 16 * tile, group, b, mine, acc[tile]); });
     }
-    for (unsigned tile = 0; tile < mma_row_tiles; ++tile) {
-      for (unsigned i = 0; i < 4; ++i) {
+    unrolled<mma_row_tiles>([&](auto tile) {
+      unrolled<4>([&](auto i) {
         const std::size_t row = first_row + 16 * tile + g + 8 * (i / 2);
         const std::size_t output = first_output + 2 * part + i % 2;
         if (row < a.n && output < a.outputs) finish(t, a, row, output, acc[tile][i]);
-      }
-    }
+      });
+    });
   }
 
  private:
@@ -100,8 +97,8 @@ struct ProductOfManyRows {
       const Scales& column = s[i % 2];
       const std::size_t at = row * (a.cols / 32) + group;
       const float da = d[at];
-      const std::int32_t exact = has_half_scales(F) ? column.scale[0] * low[i] + column.scale[1] * high[i]
-                                                    : column.scale[0] * low[i];
+      const std::int32_t exact =
+          has_half_scales(F) ? column.scale[0] * low[i] + column.scale[1] * high[i] : column.scale[0] * low[i];
       acc[i] = fmaf(static_cast<float>(exact), column.d * da, acc[i]);
       if constexpr (quant::has_min(F)) {
         const std::int32_t sum = column.min[0] * sums[2 * at] + column.min[1] * sums[2 * at + 1];
