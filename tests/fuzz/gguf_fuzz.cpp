@@ -5,6 +5,7 @@
 
 #include <kinglet/model/config.hpp>
 #include <kinglet/model/gguf.hpp>
+#include <kinglet/model/pack.hpp>
 #include <kinglet/model/vocabulary.hpp>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -36,6 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     volatile unsigned seen = sum;
     (void)seen;
+    if (gguf->packed()) (void)model::check_packed(*gguf);
     (void)model::read_config(*gguf);
     (void)model::load_tokenizer(*gguf, "", &memory);
   }
