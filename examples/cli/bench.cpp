@@ -75,7 +75,8 @@ struct Planned {
   bool once = false;  ///< takes so long that it is not repeated
 };
 
-WeightCost weight_cost(const std::string& path) {
+/// @param output  what --output-weights makes of the output layer
+WeightCost weight_cost(const std::string& path, std::optional<quant::Format> output) {
   core::Memory memory;
   const model::Gguf file = take(model::Gguf::open(path, memory), path);
   const bool untied = file.find("output.weight") != nullptr;
@@ -83,7 +84,10 @@ WeightCost weight_cost(const std::string& path) {
   for (const model::TensorInfo& tensor : file.tensors()) {
     const bool lookup = untied && tensor.name == "token_embd.weight";
     cost.file_bytes += tensor.bytes;
-    cost.bytes_per_token += lookup ? tensor.bytes / tensor.dims[1] : tensor.bytes;
+    const bool remade = output && tensor.name == (untied ? "output.weight" : "token_embd.weight");
+    const auto columns = static_cast<std::size_t>(tensor.dims[0]);
+    const std::size_t read = remade ? quant::format_bytes(*output, columns) * tensor.dims[1] : tensor.bytes;
+    cost.bytes_per_token += lookup ? tensor.bytes / tensor.dims[1] : read;
     if (tensor.rank < 2 || lookup) continue;
     cost.multiplies_per_token += static_cast<double>(tensor.elements());
     if (tensor.name.substr(0, 4) == "blk.") cost.block_multiplies += static_cast<double>(tensor.elements());
@@ -234,7 +238,7 @@ std::vector<BenchRow> measure_all(const BenchFlags& flags, EngineOptions options
   options.kv_tokens = std::max<std::uint64_t>(tokens, options.context);
   BenchRow base;
   base.model = flags.shape.empty() ? std::filesystem::path(path).filename().string() : flags.shape;
-  base.cost = weight_cost(path);
+  base.cost = weight_cost(path, options.output_weights);
   base.threads = options.threads;
   const Stopwatch loading;
   Engine engine = load_engine(path, options);
