@@ -134,12 +134,32 @@ double kv_bytes(const EngineOptions& options, const model::ModelConfig& m, const
 
 void add_sample(BenchRow& row, const BenchSample& sample, const Planned& planned) {
   if (planned.prefill) row.prefill.add(sample.prefill_rate(planned.work));
+  if (planned.prefill && sample.prefill_pair) row.prefill_pairs.push_back(*sample.prefill_pair);
   if (planned.decode) row.decode.add(sample.decode_rate());
+  if (planned.decode)
+    row.decode_pairs.insert(row.decode_pairs.end(), sample.decode_pairs.begin(), sample.decode_pairs.end());
   row.steps_ms.insert(row.steps_ms.end(), sample.steps_ms.begin(), sample.steps_ms.end());
   row.spins_ms.insert(row.spins_ms.end(), sample.spins_ms.begin(), sample.spins_ms.end());
   if (planned.work.arrivals_per_s > 0)
     for (const double ms : sample.first_token_ms) row.first_token_ms.add(ms);
   row.longest_wait_ms = std::max(row.longest_wait_ms, sample.longest_wait_ms);
+}
+
+/// Limits between a row's steps. A read pass takes as many bytes as the tokens between two of them, from a buffer of
+/// the weights' size, so that caches help both alike.
+Probe probe_of(const BenchRow& row, LimitGauge& gauge) {
+  constexpr std::uint64_t pass_bytes = std::uint64_t{256} << 20;  // some milliseconds: a thread's start counts little
+  const std::uint64_t each = std::max<std::uint64_t>(row.cost.bytes_per_token, 1);
+  Probe probe;
+  probe.group = static_cast<std::uint32_t>((pass_bytes + each - 1) / each);
+  probe.prefill = [&gauge] { return gauge.integers_now(); };
+  probe.decode = [&gauge, many = row.sessions > 1, times = probe.group] {
+    const double read = gauge.read_now(times);
+    Limits limits = many ? gauge.integers_now() : Limits{};
+    limits.read_gb_per_s = read;
+    return limits;
+  };
+  return probe;
 }
 
 /// Measures the limits after a run, again where its share would be above what there can be: then other work has slowed
@@ -165,13 +185,19 @@ BenchRow measure(Engine& engine, const EngineOptions& options, const BenchFlags&
   row.step_rows = options.max_rows;
   row.budget_ms = planned.work.budget_ms;
   row.kv_bytes = kv_bytes(options, engine.model(), planned.work);
+  const std::uint64_t loaded_rss = gauge.buffer_bytes() == 0 ? peak_rss_bytes() : 0;
+  if (last.read_gb_per_s == 0) last = gauge.measure();
+  const Probe probe = probe_of(row, gauge);
   for (std::uint32_t i = 0; i < (planned.once ? 1 : flags.repeats) && !interrupted(); ++i) {
     planned.work.seed += 1000;
-    const BenchSample sample = run_work(engine, planned.work);
+    const BenchSample sample = run_work(engine, planned.work, probe);
     if (interrupted()) break;
     add_sample(row, sample, planned);
     if (planned.attention) row.attention.add(attention_flops(engine, options, planned.work.prompt, options.max_rows));
-    if (row.peak_rss == 0) row.peak_rss = peak_rss_bytes();
+    // The limits' buffer is not the model's.
+    const std::uint64_t peak = peak_rss_bytes();
+    if (row.peak_rss == 0)
+      row.peak_rss = std::max(loaded_rss, peak - std::min<std::uint64_t>(peak, gauge.buffer_bytes()));
     last = measure_limits(row, gauge, last);
   }
   if (row.spins_ms.empty()) row.spins_ms = spin_times(std::chrono::milliseconds(1), 100);

@@ -17,12 +17,14 @@ constexpr double highest_share = 1.02;
 
 double over(double a, double b) { return b > 0 ? a / b : 0.0; }
 
-/// The median of f(rate, limits) over the runs.
-double median_share(const Repeats& rates, const std::vector<Limits>& limits,
-                    const std::function<double(double, const Limits&)>& f) {
+/// f(rate, limits) of every pair; where there are none, of every run.
+Repeats each_share(const std::vector<Pair>& pairs, const Repeats& rates, const std::vector<Limits>& limits,
+                   const std::function<double(double, const Limits&)>& f) {
   Repeats result;
+  for (const Pair& pair : pairs) result.add(f(pair.rate, pair.limits));
+  if (!pairs.empty()) return result;
   for (std::size_t i = 0; i < rates.values.size() && i < limits.size(); ++i) result.add(f(rates.values[i], limits[i]));
-  return result.median();
+  return result;
 }
 
 /// The median of each limit.
@@ -60,24 +62,35 @@ double Repeats::spread() const {
   return over(*high - *low, median());
 }
 
+double Repeats::inner_spread() const {
+  return values.empty() ? 0 : over(percentile(values, 0.9) - percentile(values, 0.1), median());
+}
+
 Shares shares(const BenchRow& row) {
   const double bytes = static_cast<double>(row.cost.bytes_per_token) / row.sessions + row.kv_bytes;
   const double prompt_operations = 2 * row.cost.block_multiplies;
   const double operations = 2 * row.cost.multiplies_per_token;
   Shares out;
-  out.decode_bandwidth = median_share(
-      row.decode, row.limits, [&](double rate, const Limits& l) { return over(rate * bytes * 1e-9, l.read_gb_per_s); });
-  out.decode_limit = median_share(row.decode, row.limits, [&](double rate, const Limits& l) {
-    return std::max(over(rate * bytes * 1e-9, l.read_gb_per_s), over(rate * operations * 1e-9, l.vnni_gops));
-  });
-  out.prefill_peak = median_share(row.prefill, row.limits, [&](double rate, const Limits& l) {
-    return over(rate * prompt_operations * 1e-9, l.vnni_gops);
-  });
-  out.prefill_group32 = median_share(row.prefill, row.limits, [&](double rate, const Limits& l) {
-    return over(rate * prompt_operations * 1e-9, l.vnni_group32_gops);
-  });
-  out.attention_peak = median_share(row.attention, row.limits,
-                                    [](double rate, const Limits& l) { return over(rate * 1e-9, l.fp32_gflops); });
+  const auto decode = [&](const auto& f) { return each_share(row.decode_pairs, row.decode, row.limits, f); };
+  const auto prefill = [&](const auto& f) { return each_share(row.prefill_pairs, row.prefill, row.limits, f); };
+  const Repeats bandwidth =
+      decode([&](double rate, const Limits& l) { return over(rate * bytes * 1e-9, l.read_gb_per_s); });
+  out.decode_bandwidth = bandwidth.median();
+  out.decode_spread = bandwidth.inner_spread();
+  out.decode_limit =
+      decode([&](double rate, const Limits& l) {
+        return std::max(over(rate * bytes * 1e-9, l.read_gb_per_s), over(rate * operations * 1e-9, l.vnni_gops));
+      }).median();
+  out.prefill_peak = prefill([&](double rate, const Limits& l) {
+                       return over(rate * prompt_operations * 1e-9, l.vnni_gops);
+                     }).median();
+  const Repeats group32 =
+      prefill([&](double rate, const Limits& l) { return over(rate * prompt_operations * 1e-9, l.vnni_group32_gops); });
+  out.prefill_group32 = group32.median();
+  out.prefill_spread = group32.inner_spread();
+  out.attention_peak = each_share({}, row.attention, row.limits, [](double rate, const Limits& l) {
+                         return over(rate * 1e-9, l.fp32_gflops);
+                       }).median();
   return out;
 }
 
@@ -128,6 +141,10 @@ nlohmann::ordered_json to_json(const BenchRow& row, const std::vector<PeerRate>&
   out["decode_limit_fraction"] = s.decode_limit;
   out["prefill_peak_fraction"] = s.prefill_peak;
   out["prefill_group32_fraction"] = s.prefill_group32;
+  out["decode_pairs"] = row.decode_pairs.size();
+  out["decode_fraction_spread"] = s.decode_spread;
+  out["prefill_pairs"] = row.prefill_pairs.size();
+  out["prefill_fraction_spread"] = s.prefill_spread;
   out["step_p99_ms"] = percentile(row.steps_ms, 0.99);
   out["step_p999_ms"] = percentile(row.steps_ms, 0.999);
   out["spin_p99_ms"] = percentile(row.spins_ms, 0.99);

@@ -19,6 +19,14 @@ struct Repeats {
   double median() const;
   /// (largest - smallest) / median; 0 for none.
   double spread() const;
+  /// (ninth decile - first decile) / median, which a few disturbed ones do not change; 0 for none.
+  double inner_spread() const;
+};
+
+/// A rate, and the limits measured right before and right after that very work. A limit that was not measured is 0.
+struct Pair {
+  double rate = 0;  ///< tokens/s of all sessions
+  Limits limits;
 };
 
 /// What a model's weights cost.
@@ -45,11 +53,13 @@ struct BenchRow {
   double kv_bytes = 0;         ///< read for a token in the middle of the generation
   double attention_flops = 0;  ///< of that token, all layers
   std::vector<Limits> limits;
-  Repeats prefill;         ///< tokens/s; empty where it is not what the row is about
-  Repeats decode;          ///< tokens/s of all sessions together; likewise
-  Repeats attention;       ///< FLOP/s of attention alone; likewise
-  Repeats start_ms;        ///< from the start of the process to the first token; likewise
-  Repeats first_token_ms;  ///< from a session's submit; where sessions arrive
+  std::vector<Pair> prefill_pairs;  ///< one of a run; where there are any, they make the shares instead of `limits`
+  std::vector<Pair> decode_pairs;   ///< one of every few tokens
+  Repeats prefill;                  ///< tokens/s; empty where it is not what the row is about
+  Repeats decode;                   ///< tokens/s of all sessions together; likewise
+  Repeats attention;                ///< FLOP/s of attention alone; likewise
+  Repeats start_ms;                 ///< from the start of the process to the first token; likewise
+  Repeats first_token_ms;           ///< from a session's submit; where sessions arrive
   std::vector<double> steps_ms;
   std::vector<double> spins_ms;  ///< what a loop that watches the clock took for the budget
   double budget_ms = 0;          ///< 0 = none
@@ -59,13 +69,16 @@ struct BenchRow {
   bool interrupted = false;
 };
 
-/// Shares of the limits, each the median over the repeats, 0 where the row has none.
+/// Shares of the limits, each the median over the pairs, or where there are none over the repeats; 0 where the row has
+/// neither.
 struct Shares {
   double decode_bandwidth = 0;  ///< bytes of weights and KV a second over the read bandwidth
   double decode_limit = 0;      ///< tokens/s over what the slower of memory and integer units allows
   double prefill_peak = 0;      ///< 2 x block weights x tokens/s over vnni_gops
   double prefill_group32 = 0;   ///< over vnni_group32_gops
   double attention_peak = 0;    ///< over fp32_gflops
+  double decode_spread = 0;     ///< of decode_bandwidth over the pairs
+  double prefill_spread = 0;    ///< of prefill_group32, likewise
 };
 Shares shares(const BenchRow& row);
 

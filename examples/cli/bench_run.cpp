@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <thread>
 
 #include "arrivals.hpp"
@@ -29,7 +30,8 @@ struct Speaker {
 
 class Run {
  public:
-  Run(Engine& engine, const BenchWork& work) : engine_(engine), work_(work), random_(work.seed) {
+  Run(Engine& engine, const BenchWork& work, const Probe& probe)
+      : engine_(engine), work_(work), probe_(probe), random_(work.seed) {
     speakers_.resize(work.sessions);
     for (Speaker& speaker : speakers_)
       speaker.session = take(engine.open_session({.format = PromptFormat::text}), "a session");
@@ -79,14 +81,61 @@ class Run {
     const bool budgeted = work_.budget_ms > 0;
     const auto budget = budgeted ? std::chrono::duration_cast<std::chrono::nanoseconds>(Milliseconds(work_.budget_ms))
                                  : std::chrono::nanoseconds(std::chrono::hours(1));
+    const bool probed = !budgeted && arrivals_.empty();
+    const bool prompts = began_ < speakers_.size();
+    const std::function<Limits()>& measure = prompts ? probe_.prefill : probe_.decode;
+    if (probed && measure && !done_ && !last_limits_) last_limits_ = unclocked(measure);
     const double before = now_ms();
+    const std::uint64_t tokens = out_.decoded;
     take(engine_.step(budget), "a step");
     const double now = now_ms();
     out_.steps_ms.push_back(now - before);
     collect(now);
+    if (probed && measure && last_limits_)
+      prompts ? pair_prefill(now - before) : pair_decode(now - before, out_.decoded - tokens);
     if (!budgeted) return;
     out_.spins_ms.push_back(spin_times(budget, 1)[0]);
     spun_ms_ += watch_.seconds() * 1e3 - spun_ms_ - now;
+  }
+
+  /// What `measure` gives, its time in no sum.
+  Limits unclocked(const std::function<Limits()>& measure) {
+    const double now = now_ms();
+    const Limits limits = measure();
+    spun_ms_ += now_ms() - now;
+    return limits;
+  }
+
+  /// After a step of the prompts that took `ms`: what the integer units could do meanwhile is the higher of the
+  /// measurements on both sides of it.
+  void pair_prefill(double ms) {
+    const Limits after = unclocked(probe_.prefill);
+    const Limits limits = best_of(*last_limits_, after);
+    last_limits_ = after;
+    group_ms_ += ms;
+    prompt_limits_.vnni_gops += limits.vnni_gops * ms;
+    prompt_limits_.vnni_group32_gops += limits.vnni_group32_gops * ms;
+    if (began_ < speakers_.size()) return;
+    prompt_limits_.vnni_gops /= group_ms_;
+    prompt_limits_.vnni_group32_gops /= group_ms_;
+    const double tokens = static_cast<double>(work_.prompt) * work_.sessions;
+    out_.prefill_pair = Pair{rate(tokens, group_ms_ * 1e-3), prompt_limits_};
+    last_limits_.reset();
+    group_ms_ = 0;
+  }
+
+  /// After a step that took `ms` and gave so many tokens; a group that a session's end cuts short makes no pair.
+  void pair_decode(double ms, std::uint64_t tokens) {
+    group_ms_ += ms;
+    group_tokens_ += tokens;
+    if (++group_steps_ < probe_.group || done_) return;
+    const Limits after = unclocked(probe_.decode);
+    const double each = rate(static_cast<double>(group_tokens_), group_ms_ * 1e-3);
+    out_.decode_pairs.push_back({each, best_of(*last_limits_, after)});
+    last_limits_ = after;
+    group_ms_ = 0;
+    group_tokens_ = 0;
+    group_steps_ = 0;
   }
 
   /// Counts the step's tokens. Decoding is timed between the step with the last first token and the first end.
@@ -124,6 +173,7 @@ class Run {
 
   Engine& engine_;
   const BenchWork& work_;
+  const Probe& probe_;
   Random random_;
   std::vector<Speaker> speakers_;
   std::vector<double> arrivals_;
@@ -131,6 +181,11 @@ class Run {
   bool done_ = false;  ///< a session has ended
   bool over_ = false;
   double spun_ms_ = 0;
+  std::optional<Limits> last_limits_;  ///< measured last, in the same phase
+  Limits prompt_limits_;               ///< times milliseconds, then their mean
+  double group_ms_ = 0;
+  std::uint64_t group_tokens_ = 0;
+  std::uint32_t group_steps_ = 0;
   BenchSample out_;
   const Stopwatch watch_;
 };
@@ -143,6 +198,8 @@ double BenchSample::prefill_rate(const BenchWork& work) const {
 
 double BenchSample::decode_rate() const { return rate(static_cast<double>(decoded), decode_s); }
 
-BenchSample run_work(Engine& engine, const BenchWork& work) { return Run(engine, work).go(); }
+BenchSample run_work(Engine& engine, const BenchWork& work, const Probe& probe) {
+  return Run(engine, work, probe).go();
+}
 
 }  // namespace kinglet::cli

@@ -1,6 +1,8 @@
 // examples/cli/bench_run.hpp: how long does an engine take for a piece of work?
 #pragma once
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,13 @@ struct BenchWork {
   std::uint64_t seed = 1;
 };
 
+/// Measures limits between the steps of a run. Empty functions measure nothing.
+struct Probe {
+  std::function<Limits()> prefill;  ///< before and after every step of the prompts
+  std::function<Limits()> decode;   ///< before and after every `group` steps that follow
+  std::uint32_t group = 1;
+};
+
 /// What the sessions did together, once.
 struct BenchSample {
   double prefill_s = 0;       ///< until every session has its first token
@@ -29,14 +38,16 @@ struct BenchSample {
   std::vector<double> spins_ms;        ///< with a budget: a spinning loop's time after each step
   std::vector<double> first_token_ms;  ///< where sessions arrive
   double longest_wait_ms = 0;
+  std::vector<Pair> decode_pairs;
+  std::optional<Pair> prefill_pair;  ///< limits are the mean over the prompts' time
 
   double prefill_rate(const BenchWork& work) const;  ///< tokens/s; 0 = was not seen
   double decode_rate() const;
 };
 
-/// Runs it to the end (Ctrl-C ends it early). The time of spinning loops is in no sum. Where sessions arrive, `decoded`
-/// and `decode_s` are of the whole run.
-BenchSample run_work(Engine& engine, const BenchWork& work);
+/// Runs it to the end (Ctrl-C ends it early). The time of spinning loops and of probes is in no sum. Where sessions
+/// arrive, `decoded` and `decode_s` are of the whole run. Only work without a budget and without arrivals is probed.
+BenchSample run_work(Engine& engine, const BenchWork& work, const Probe& probe = {});
 
 /// FLOP/s of attention alone as it is in a long prompt: a layer of the model's heads, the last steps of `context`
 /// positions. 0 where the backend cannot be asked.

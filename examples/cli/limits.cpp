@@ -48,17 +48,26 @@ double timed(unsigned threads, const std::function<std::uint64_t(unsigned)>& bod
   return std::chrono::duration<double>(last - first).count();
 }
 
-/// Billions of operations a second of all threads together, in the best pass of the fastest loop.
-double best_rate(unsigned threads, std::span<const ComputeLoop> loops) {
+/// Billions of operations a second of all threads together, in the best of some passes.
+double rate_of(unsigned threads, const ComputeLoop& loop, int count) {
+  constexpr std::uint64_t few = 20000;
+  const double once = timed(1, [&](unsigned) { return loop.run(few); });
+  const auto rounds = static_cast<std::uint64_t>(std::max(1.0, few * pass_seconds / std::max(once, 1e-7)));
   double best = 0;
-  for (const ComputeLoop& loop : loops) {
-    constexpr std::uint64_t few = 20000;
-    const double once = timed(1, [&](unsigned) { return loop.run(few); });
-    const auto rounds = static_cast<std::uint64_t>(std::max(1.0, few * pass_seconds / std::max(once, 1e-7)));
-    for (int pass = 0; pass < passes; ++pass) {
-      const double seconds = timed(threads, [&](unsigned) { return loop.run(rounds); });
-      best = std::max(best, static_cast<double>(rounds) * loop.operations * threads / seconds * 1e-9);
-    }
+  for (int pass = 0; pass < count; ++pass) {
+    const double seconds = timed(threads, [&](unsigned) { return loop.run(rounds); });
+    best = std::max(best, static_cast<double>(rounds) * loop.operations * threads / seconds * 1e-9);
+  }
+  return best;
+}
+
+/// The same of the fastest loop, whose number goes to `fastest`.
+double best_rate(unsigned threads, std::span<const ComputeLoop> loops, std::size_t& fastest) {
+  double best = 0;
+  for (std::size_t i = 0; i < loops.size(); ++i) {
+    const double rate = rate_of(threads, loops[i], passes);
+    if (rate > best) fastest = i;
+    best = std::max(best, rate);
   }
   return best;
 }
@@ -82,10 +91,8 @@ LimitGauge::~LimitGauge() = default;
 
 const char* LimitGauge::instruction() const { return limit_loops(backend_).instruction; }
 
-double LimitGauge::read_pass(std::size_t loop) {
+double LimitGauge::read_pass(std::size_t loop, std::size_t times) {
   const ReadLoop read = limit_loops(backend_).read[loop];
-  // A buffer that takes no time is read over and over: the start of a pass must not count.
-  const std::size_t times = std::max(std::size_t{1}, least_bytes / part_);
   const double seconds = timed(threads_, [&](unsigned t) {
     std::uint64_t keep = 0;
     for (std::size_t i = 0; i < times; ++i) keep += read(buffer_ + t * part_, part_);
@@ -115,12 +122,32 @@ Limits LimitGauge::measure() {
   const LimitLoops loops = limit_loops(backend_);
   if (buffer_ == nullptr) make_buffer();
   Limits limits;
-  for (std::size_t loop = 0; loop < loops.read.size(); ++loop) {
-    for (int pass = 0; pass < passes; ++pass) limits.read_gb_per_s = std::max(limits.read_gb_per_s, read_pass(loop));
+  // A buffer that takes no time is read over and over: the start of a pass must not count.
+  const std::size_t times = std::max(std::size_t{1}, least_bytes / part_);
+  for (int pass = 0; pass < passes; ++pass) {  // loops in turn, as the bandwidth may change meanwhile
+    for (std::size_t loop = 0; loop < loops.read.size(); ++loop) {
+      const double rate = read_pass(loop, times);
+      if (rate > limits.read_gb_per_s) fastest_read_ = loop;
+      limits.read_gb_per_s = std::max(limits.read_gb_per_s, rate);
+    }
   }
-  limits.vnni_gops = best_rate(threads_, loops.dot);
-  limits.vnni_group32_gops = std::min(best_rate(threads_, loops.group32), limits.vnni_gops);
-  limits.fp32_gflops = best_rate(threads_, loops.fp32);
+  limits.vnni_gops = best_rate(threads_, loops.dot, fastest_dot_);
+  limits.vnni_group32_gops = std::min(best_rate(threads_, loops.group32, fastest_group32_), limits.vnni_gops);
+  std::size_t fastest = 0;
+  limits.fp32_gflops = best_rate(threads_, loops.fp32, fastest);
+  return limits;
+}
+
+double LimitGauge::read_now(std::size_t times) {
+  if (buffer_ == nullptr) make_buffer();
+  return read_pass(fastest_read_, std::max(std::size_t{1}, times));
+}
+
+Limits LimitGauge::integers_now() {
+  const LimitLoops loops = limit_loops(backend_);
+  Limits limits;
+  limits.vnni_gops = rate_of(threads_, loops.dot[fastest_dot_], 1);
+  limits.vnni_group32_gops = std::min(rate_of(threads_, loops.group32[fastest_group32_], 1), limits.vnni_gops);
   return limits;
 }
 

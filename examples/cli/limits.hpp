@@ -27,16 +27,26 @@ class LimitGauge {
 
   /// The best of five passes of the fastest loop for each limit. The buffer stays.
   Limits measure();
+  /// One pass of the loop that measure() found fastest, for shares of work that runs right before or after it.
+  /// @param times  that the buffer is read
+  /// @return GB/s
+  double read_now(std::size_t times);
+  /// The two integer limits, a few milliseconds each, likewise. The others are 0.
+  Limits integers_now();
+  std::size_t buffer_bytes() const { return buffer_ == nullptr ? 0 : part_ * threads_; }
   /// The dot product instruction, in words.
   const char* instruction() const;
 
  private:
   void make_buffer();
-  double read_pass(std::size_t loop);
+  double read_pass(std::size_t loop, std::size_t times);
 
   std::string backend_;
   unsigned threads_;
   std::size_t part_;  ///< bytes of each thread
+  std::size_t fastest_read_ = 0;
+  std::size_t fastest_dot_ = 0;
+  std::size_t fastest_group32_ = 0;
   struct Unmap {
     std::size_t bytes;
     void operator()(std::byte* memory) const;

@@ -89,6 +89,29 @@ TEST_CASE("bench: shares are medians of rates over the limits measured beside th
   CHECK(Repeats{}.spread() == 0);
 }
 
+TEST_CASE("bench: limits measured beside each piece of work make the shares, where there are such") {
+  BenchRow row = simple_row();
+  row.decode.add(700);
+  row.prefill.add(1000);
+  const double whole = shares(row).decode_bandwidth;
+  // The memory gives twice as much for a while, and the work follows: the share does not move.
+  for (const double speed : {1.0, 2.0, 1.0, 2.0, 1.0})
+    row.decode_pairs.push_back({640 * speed, {speed * 1e-3, 0, 0, 0}});
+  CHECK(shares(row).decode_bandwidth == Approx(640 * 1250e-9 / 1e-3));
+  CHECK(shares(row).decode_bandwidth != Approx(whole));
+  CHECK(shares(row).decode_limit == Approx(shares(row).decode_bandwidth));
+  CHECK(shares(row).decode_spread == Approx(0).margin(1e-12));
+  CHECK(shares(row).prefill_group32 == Approx(2 * 800 * 1000e-9 / 4e-3));
+  row.prefill_pairs.push_back({2000, {0, 8e-3, 5e-3, 0}});
+  CHECK(shares(row).prefill_group32 == Approx(2 * 800 * 2000e-9 / 5e-3));
+  const auto json = to_json(row);
+  CHECK(json["decode_pairs"] == 5);
+  CHECK(json["prefill_pairs"] == 1);
+  CHECK(json["read_gb_per_s"] == 1e-3);
+  row.decode_pairs.assign(3, {900, {1e-3, 0, 0, 0}});
+  CHECK(impossible_share(row).find("read_gb_per_s") != std::string::npos);
+}
+
 TEST_CASE("bench: many rows are held against the slower of memory and integer units") {
   BenchRow row = simple_row();
   row.sessions = 10;
