@@ -133,11 +133,14 @@ double kv_bytes(const EngineOptions& options, const model::ModelConfig& m, const
 }
 
 void add_sample(BenchRow& row, const BenchSample& sample, const Planned& planned) {
-  if (planned.prefill) row.prefill.add(sample.prefill_rate(planned.work));
-  if (planned.prefill && sample.prefill_pair) row.prefill_pairs.push_back(*sample.prefill_pair);
-  if (planned.decode) row.decode.add(sample.decode_rate());
-  if (planned.decode)
+  if (planned.prefill) {
+    row.prefill.add(sample.prefill_rate(planned.work));
+    if (sample.prefill_pair) row.prefill_pairs.push_back(*sample.prefill_pair);
+  }
+  if (planned.decode) {
+    row.decode.add(sample.decode_rate());
     row.decode_pairs.insert(row.decode_pairs.end(), sample.decode_pairs.begin(), sample.decode_pairs.end());
+  }
   row.steps_ms.insert(row.steps_ms.end(), sample.steps_ms.begin(), sample.steps_ms.end());
   row.spins_ms.insert(row.spins_ms.end(), sample.spins_ms.begin(), sample.spins_ms.end());
   if (planned.work.arrivals_per_s > 0)
@@ -165,10 +168,9 @@ Probe probe_of(const BenchRow& row, LimitGauge& gauge) {
 /// Measures the limits after a run, again where its share would be above what there can be: then other work has slowed
 /// them. The row gets the higher of these and those before the run.
 Limits measure_limits(BenchRow& row, LimitGauge& gauge, const Limits& before) {
-  constexpr int tries = 5;
   Limits now = gauge.measure();
   row.limits.push_back(best_of(before, now));
-  for (int i = 1; i < tries && !impossible_share(row).empty(); ++i) {
+  for (int tries = 1; tries < 5 && !impossible_share(row).empty(); ++tries) {
     now = best_of(now, gauge.measure());
     row.limits.back() = best_of(before, now);
   }
@@ -194,10 +196,10 @@ BenchRow measure(Engine& engine, const EngineOptions& options, const BenchFlags&
     if (interrupted()) break;
     add_sample(row, sample, planned);
     if (planned.attention) row.attention.add(attention_flops(engine, options, planned.work.prompt, options.max_rows));
-    // The limits' buffer is not the model's.
-    const std::uint64_t peak = peak_rss_bytes();
-    if (row.peak_rss == 0)
+    if (row.peak_rss == 0) {  // the limits' buffer is not the model's
+      const std::uint64_t peak = peak_rss_bytes();
       row.peak_rss = std::max(loaded_rss, peak - std::min<std::uint64_t>(peak, gauge.buffer_bytes()));
+    }
     last = measure_limits(row, gauge, last);
   }
   if (row.spins_ms.empty()) row.spins_ms = spin_times(std::chrono::milliseconds(1), 100);

@@ -1,99 +1,18 @@
 // The command as a user meets it: what it prints, what it says when something is wrong, and with which code it ends.
-#include <sys/wait.h>
-
-#include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include <kinglet/ops/backend.hpp>
 
 #include "sha256.hpp"
-#include "tests/catch.hpp"
-#include "tests/data.hpp"
+#include "tests/cli/command.hpp"
 
 using namespace kinglet;
-
-namespace {
-
-struct Ran {
-  int code = -1;
-  std::string out;
-  std::string err;
-};
-
-std::string slurp(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
-/// A folder that goes with the test.
-struct Folder {
-  std::string path;
-  Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "kinglet-test-XXXXXX").string();
-    path = mkdtemp(pattern.data()) != nullptr ? pattern : ".";
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-};
-
-/// Runs a shell line; `kinglet` in it is the command.
-Ran shell(const Folder& folder, const std::string& line) {
-  const std::string out = folder / "stdout";
-  const std::string err = folder / "stderr";
-  const std::string whole = "kinglet() { '" KINGLET_COMMAND "' \"$@\"; }; { " + line + "; } >" + out + " 2>" + err;
-  Ran ran;
-  const int status = std::system(whole.c_str());
-  ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  ran.out = slurp(out);
-  ran.err = slurp(err);
-  return ran;
-}
-
-/// Runs kinglet with no input.
-Ran kinglet_command(const Folder& folder, const std::string& arguments) {
-  return shell(folder, "kinglet " + arguments + " </dev/null");
-}
-
-void write(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
-/// The number after "key": in flat JSON, or NaN.
-double number(const std::string& json, const std::string& key) {
-  const std::size_t at = json.find('"' + key + "\":");
-  return at == std::string::npos ? std::nan("") : std::strtod(json.c_str() + at + key.size() + 3, nullptr);
-}
-
-/// One line on stderr that starts with the command's name and holds `part`; nothing on stdout.
-void check_error(const Ran& ran, int code, const std::string& part) {
-  INFO(ran.err);
-  CHECK(ran.code == code);
-  CHECK(has(ran.err, part));
-  CHECK(ran.err.substr(0, 9) == "kinglet: ");
-  CHECK(std::count(ran.err.begin(), ran.err.end(), '\n') == 1);
-  CHECK(ran.out.empty());
-}
-
-std::string quoted(const std::string& path) { return "'" + path + "'"; }
-
-std::string small_model() { return quoted(test::fixture("model/fixtures/llama-gqa-tied.gguf")); }
-
-}  // namespace
+using namespace kinglet::cli_test;
 
 TEST_CASE("command: a tiny model is made, looked at, and runs") {
   const Folder folder;
@@ -268,45 +187,6 @@ TEST_CASE("command: quantize keeps what a model says of itself") {
   check_error(kinglet_command(folder, "quantize " + in + " /nonexistent/x.gguf --weights int4"), 1,
               "/nonexistent/x.gguf");
   CHECK_FALSE(std::filesystem::exists(folder / "out.gguf.part"));
-}
-
-TEST_CASE("command: a packed file runs as its original does, and a bad one says how to make it anew") {
-  const Folder folder;
-  const std::string in = quoted(folder / "in.gguf");
-  const std::string out = quoted(folder / "out.gguf");
-  REQUIRE(kinglet_command(folder, "synth tiny-llama " + in + " --weights int4").code == 0);
-  const Ran packed = kinglet_command(folder, "pack " + in + " " + out + " --json");
-  INFO(packed.err);
-  REQUIRE(packed.code == 0);
-  CHECK(number(packed.out, "bytes") == static_cast<double>(std::filesystem::file_size(folder / "out.gguf")));
-  CHECK(number(packed.out, "bytes_before") == static_cast<double>(std::filesystem::file_size(folder / "in.gguf")));
-  CHECK(has(kinglet_command(folder, "inspect " + out + " --json").out, "\"packed\":true"));
-  CHECK(kinglet_command(folder, "inspect --check " + out).code == 0);
-  const Ran logits = kinglet_command(folder, "logits " + in + " --tokens 1,2,3");
-  CHECK(logits.code == 0);
-  CHECK(kinglet_command(folder, "logits " + out + " --tokens 1,2,3").out == logits.out);
-  check_error(kinglet_command(folder, "pack " + in + " " + in), 2, "same file");
-  check_error(kinglet_command(folder, "pack " + out + " " + quoted(folder / "again.gguf")), 1, "original");
-  check_error(kinglet_command(folder, "quantize " + out + " " + quoted(folder / "again.gguf") + " --weights int4"), 1,
-              "original");
-  CHECK_FALSE(std::filesystem::exists(folder / "again.gguf"));
-  CHECK_FALSE(std::filesystem::exists(folder / "again.gguf.part"));
-
-  const std::string whole = slurp(folder / "out.gguf");
-  const std::size_t version = whole.find("kinglet.pack.version") + 20 + 4;
-  REQUIRE(version < whole.size());
-  std::string other = whole;
-  other[version] = 9;
-  write(folder / "version.gguf", other);
-  check_error(kinglet_command(folder, "run -p x -m " + quoted(folder / "version.gguf")), 1, "kinglet pack");
-  write(folder / "short.gguf", whole.substr(0, whole.size() / 2));
-  check_error(kinglet_command(folder, "run -p x -m " + quoted(folder / "short.gguf")), 1, "kinglet pack");
-  other = whole;
-  other[whole.size() / 2] = static_cast<char>(other[whole.size() / 2] ^ 1);
-  write(folder / "altered.gguf", other);
-  const Ran altered = kinglet_command(folder, "inspect --check " + quoted(folder / "altered.gguf"));
-  CHECK(altered.code == 1);
-  CHECK(has(altered.err, "kinglet pack"));
 }
 
 TEST_CASE("command: bad usage ends with 2 and one line") {
