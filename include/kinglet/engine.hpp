@@ -18,8 +18,8 @@ namespace kinglet {
 /// What a call of step() did.
 struct StepReport {
   std::uint32_t pieces = 0;  ///< pieces of work that ran; 0 = no session had anything to do
-  std::uint32_t rows = 0;    ///< rows of the plan that was worked on
-  bool committed = false;    ///< the plan is done: sessions have new tokens
+  std::uint32_t rows = 0;    ///< rows of the plans that were worked on
+  bool committed = false;    ///< a plan is done: sessions have new tokens
   std::chrono::nanoseconds spent{0};
   std::chrono::nanoseconds overrun{0};  ///< time past the budget
 };
@@ -52,7 +52,8 @@ class Engine {
   KINGLET_API Result<Session> open_session(const SessionOptions& options = {}) noexcept;
 
   /// Moves every session on, and returns when a plan is done or the next piece of work would not fit the budget (by the
-  /// measured cost of its kind). Runs at least one piece. Allocates nothing.
+  /// measured cost of its kind). Runs at least one piece. Allocates nothing. Urgent sessions come first, in a plan of
+  /// their own; the others have what it leaves of the budget (nothing, where that is a minute or more).
   /// A failure that concerns one session poisons that session alone and is no error here.
   /// invalid_argument: a budget below zero; io_error: the model's file changed; backend: the device failed; busy;
   /// moved_from.

@@ -42,7 +42,10 @@ struct EngineOptions {
   std::uint64_t kv_tokens = 0;     ///< tokens the KV cache holds for all sessions; 0 = context * max_sessions
   std::uint32_t max_rows = 256;    ///< tokens that one step may work on, [1, 4096]
   std::uint32_t max_logits = 0;    ///< rows of a step with logits, [1, max_rows]; 0 = min(max_sessions, 32, max_rows)
-  std::size_t memory_limit = 0;    ///< bytes, mapped file included; 0 = none. Engine::plan tells the least that works
+  /// Tokens of urgent sessions that one step may work on, [0, max_rows]; 0 = no session may be urgent, and no memory is
+  /// taken for it. CPU backends only.
+  std::uint32_t urgent_rows = 0;
+  std::size_t memory_limit = 0;  ///< bytes, mapped file included; 0 = none. Engine::plan tells the least that works
 
   Activations activations = Activations::int8;
   KvFormat kv = KvFormat::fp16;
@@ -79,6 +82,9 @@ struct SessionOptions {
   std::string_view tools_json{};       ///< chat: a JSON array of tool descriptions; "" = none
   std::string_view template_json{};    ///< chat: a JSON object of further template variables; "" = none
   std::int32_t priority = 0;           ///< [-1024, 1024]; a head start of so many steps over the others
+  /// Its tokens are the very next work of a step, even where the others' is half done: they stop between two pieces and
+  /// go on in what is left of the budget. Needs EngineOptions::urgent_rows.
+  bool urgent = false;
 };
 
 struct GenerateOptions {

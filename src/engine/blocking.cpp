@@ -42,18 +42,19 @@ Status run_alone(engine::SessionSlot& slot, std::uint32_t rows, bool logits, boo
   engine::EngineState& state = slot.engine;
   if (const Status status = engine::begin_alone(slot, rows, logits, hidden); !status) return status;
   if (const Status status = engine::run_all(state); !status) return status;
-  engine::sample_sequence(state, 0);  // nothing is sampled, but a row that is not finite poisons the session
+  engine::sample_sequence(state, state.plan,
+                          0);  // nothing is sampled, but a row that is not finite poisons the session
   if (slot.state.load() == SessionState::poisoned) {
-    engine::end_plan(state);
+    engine::end_plan(state.plan);
     return slot.failure;
   }
   for (std::uint32_t row = 0; row < rows; ++row) {
     if (const Status status = read(row); !status) {
-      engine::abandon(state);
+      engine::abandon(state, state.plan);
       return status;
     }
   }
-  engine::commit(state);
+  engine::commit(state.plan);
   return {};
 }
 
@@ -63,8 +64,10 @@ template <class Read>
 Status run_tokens(engine::SessionSlot& slot, std::span<const std::int32_t> tokens, bool logits, bool hidden,
                   Read&& read) noexcept {
   engine::EngineState& state = slot.engine;
-  // Another plan may be open: its sessions' rows are computed again later.
-  if (state.plan.open) engine::abandon(state);
+  // Other plans may be open: their sessions' rows are computed again later.
+  for (engine::OpenPlan* const plan : {&state.plan, &state.urgent}) {
+    if (plan->open) engine::abandon(state, *plan);
+  }
   const std::uint32_t before = static_cast<std::uint32_t>(slot.history.size());
   // What is pending from before has no reader.
   while (slot.processed < before) {

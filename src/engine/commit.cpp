@@ -8,11 +8,11 @@ namespace kinglet::engine {
 namespace {
 
 /// Which layer first met a number that is not finite, in words; ok where none did.
-Error health(EngineState& state, const ops::Sequence& sequence) noexcept {
+Error health(const EngineState& state, const OpenPlan& plan, const ops::Sequence& sequence) noexcept {
   for (std::uint32_t row = sequence.first_row; row < sequence.first_row + sequence.rows; ++row) {
-    const std::int32_t layer = state.backend->bad_layer(row);
+    const std::int32_t layer = plan.backend->bad_layer(row);
     if (layer < 0) continue;
-    const std::uint32_t position = state.plan.rows[row].position;
+    const std::uint32_t position = plan.rows[row].position;
     if (layer == 0)
       return core::fail(Errc::not_finite, "the embedding of position {}, which enters layer 0, is not finite",
                         position);
@@ -59,20 +59,18 @@ void note_answer(SessionSlot& slot, std::uint32_t last, std::size_t bytes) noexc
   if (slot.chat) slot.dialogue.answered(slot.answer_begin, last, bytes);
 }
 
-void sample_sequence(EngineState& state, std::size_t sequence) noexcept {
-  OpenPlan& plan = state.plan;
+void sample_sequence(const EngineState& state, OpenPlan& plan, std::size_t sequence) noexcept {
   SessionSlot* const slot = plan.slots[sequence];
   if (slot == nullptr) return;
-  if (const Error error = health(state, plan.sequences[sequence])) return poison(*slot, error);
+  if (const Error error = health(state, plan, plan.sequences[sequence])) return poison(*slot, error);
   if (plan.logit_of[sequence] < 0) return;
   const auto row = static_cast<std::uint32_t>(plan.logit_of[sequence]);
-  const auto choice = slot->sampler.sample(*state.backend, row, slot->history, slot->history.size());
+  const auto choice = slot->sampler.sample(*plan.backend, row, slot->history, slot->history.size());
   if (!choice) return poison(*slot, choice.error());
   slot->choice = *choice;
 }
 
-void commit(EngineState& state) noexcept {
-  OpenPlan& plan = state.plan;
+void commit(OpenPlan& plan) noexcept {
   for (std::size_t i = 0; i < plan.slots.size(); ++i) {
     SessionSlot* const slot = plan.slots[i];
     if (slot == nullptr) continue;
@@ -80,7 +78,7 @@ void commit(EngineState& state) noexcept {
     slot->processed += plan.sequences[i].rows;
     if (plan.logit_of[i] >= 0) take_token(*slot);
   }
-  end_plan(state);
+  end_plan(plan);
 }
 
 }  // namespace kinglet::engine

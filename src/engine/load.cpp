@@ -1,6 +1,5 @@
 // engine/load.cpp: how does an engine come into being, and how much memory is that?
 #include <algorithm>
-#include <cstdlib>
 #include <new>
 
 #include <kinglet/core/float_env.hpp>
@@ -8,68 +7,14 @@
 
 #include "core/fail.hpp"
 #include "engine/gpu_layers.hpp"
+#include "engine/options.hpp"
 #include "engine/state.hpp"
 
 namespace kinglet::engine {
 namespace {
 
-constexpr std::uint32_t max_context = 1u << 24, max_sessions = 1024, max_rows = 4096;
-constexpr unsigned max_threads = 256;
 /// Bytes for what a submit needs in passing: a rendered prompt and what the template held meanwhile, its tokens.
 constexpr std::size_t scratch_base = 256 << 10, scratch_per_token = 64;
-
-Status in_range(const char* what, std::uint64_t value, std::uint64_t low, std::uint64_t high) noexcept {
-  if (value >= low && value <= high) return {};
-  return core::fail(Errc::invalid_argument, "EngineOptions::{} is {}; expected {} to {}", what, value, low, high);
-}
-
-Status check(const EngineOptions& o) noexcept {
-  if (const Status s = in_range("threads", o.threads, 1, max_threads); !s) return s;
-  if (const Status s = in_range("context", o.context, 1, max_context); !s) return s;
-  if (const Status s = in_range("max_sessions", o.max_sessions, 1, max_sessions); !s) return s;
-  if (const Status s = in_range("max_rows", o.max_rows, 1, max_rows); !s) return s;
-  if (o.max_logits != 0) {
-    if (const Status s = in_range("max_logits", o.max_logits, 1, o.max_rows); !s) return s;
-  }
-  if (const Status s = in_range("kv_tokens", o.kv_tokens, 0, (std::uint64_t{1} << 32) * kv::page_size - kv::page_size);
-      !s)
-    return s;
-  if (o.activations > Activations::fp8 || o.kv > KvFormat::fp32 || o.scores > ScoreFormat::fp32 ||
-      o.file_access > FileAccess::copy) {
-    return Error{Errc::invalid_argument,
-                 "EngineOptions: activations, kv, scores or file_access is no value of its enumeration"};
-  }
-  if (o.device < -1 || o.gpu_layers < -1) {
-    return core::fail(Errc::invalid_argument, "EngineOptions::{} is {}; expected -1 or more",
-                      o.device < -1 ? "device" : "gpu_layers", o.device < -1 ? o.device : o.gpu_layers);
-  }
-  if (!(o.gate >= 0.0f && o.gate < 1.0f)) {
-    return core::fail(Errc::invalid_argument, "EngineOptions::gate is {}; expected 0 or more and below 1", o.gate);
-  }
-  if (o.output_weights && *o.output_weights != quant::Format::q4_0 && *o.output_weights != quant::Format::q8_0) {
-    return Error{Errc::invalid_argument, "EngineOptions::output_weights is neither Q4_0 nor Q8_0"};
-  }
-  if (o.globals != 0 && o.window == 0) {
-    return Error{Errc::invalid_argument, "EngineOptions::globals needs a window"};
-  }
-  if ((o.hooks.allocate == nullptr) != (o.hooks.deallocate == nullptr)) {
-    return Error{Errc::invalid_argument, "Hooks: set both allocate and deallocate, or neither"};
-  }
-  return {};
-}
-
-/// The backend that was asked for. The only place that reads the environment: KINGLET_BACKEND, where no name is given.
-Result<const ops::BackendInfo*> choose_backend(std::string_view name) noexcept {
-  if (name.empty()) {
-    const char* const forced = std::getenv("KINGLET_BACKEND");
-    return ops::find_backend(forced != nullptr ? forced : "");
-  }
-  char text[32];
-  if (name.size() >= sizeof text) return core::fail(Errc::not_found, "there is no backend \"{:.60}\"", name);
-  name.copy(text, name.size());
-  text[name.size()] = '\0';
-  return ops::find_backend(text);
-}
 
 ops::ContextShape shape_of(const EngineState& state) noexcept {
   const model::ModelConfig& config = state.config;
@@ -98,6 +43,15 @@ ops::ContextShape shape_of(const EngineState& state) noexcept {
   shape.threads = options.threads;
   shape.stream = options.stream;
   shape.device = options.device < 0 ? 0 : static_cast<std::uint32_t>(options.device);
+  return shape;
+}
+
+/// That of the plans of urgent sessions.
+ops::ContextShape urgent_shape_of(const EngineState& state) noexcept {
+  ops::ContextShape shape = shape_of(state);
+  shape.max_rows = state.options.urgent_rows;
+  shape.max_sequences = std::min(shape.max_sequences, shape.max_rows);
+  shape.max_logits = std::min(shape.max_logits, shape.max_rows);
   return shape;
 }
 
@@ -222,6 +176,27 @@ class Loader {
     state_.backend = state_.split ? &*state_.split : place_.backend;
     cache_ = shape.page_bytes() * shape.pages;
     activations_ = bytes - cache_;
+    return options_.urgent_rows != 0 ? open_beside() : Status();
+  }
+
+  /// Makes the backend of urgent sessions' plans, or counts what it would take.
+  Status open_beside() {
+    const ops::BackendInfo& info = *place_.info;
+    if (info.create_beside == nullptr || place_.first.info != nullptr) {
+      return core::fail(
+          Errc::unsupported,
+          "EngineOptions::urgent_rows: the backend {} enqueues a whole operation and cannot stop its work "
+          "for an urgent session; leave it 0, or choose a CPU backend",
+          info.name);
+    }
+    const ops::ContextShape shape = urgent_shape_of(state_);
+    const std::size_t bytes = info.bytes_beside(shape);
+    if (bytes == 0) return core::out_of_memory();
+    activations_ += bytes;
+    if (plan_ != nullptr) return state_.memory.reserve(bytes) ? Status() : Status(core::out_of_memory());
+    const auto made = info.create_beside(*place_.backend, shape, state_.memory);
+    if (!made) return made.error();
+    state_.beside = {&info, *made};
     return {};
   }
 
@@ -288,9 +263,18 @@ class Loader {
     if (!pool) return pool.error();
     state_.pool = std::move(*pool);
     state_.free_pages.store(state_.pool.available());
-    const ops::ContextShape shape = shape_of(state_);
     state_.slots.reserve(options_.max_sessions);
-    OpenPlan& plan = state_.plan;
+    reserve(state_.plan, state_.backend, shape_of(state_));
+    if (options_.urgent_rows != 0) reserve(state_.urgent, state_.beside.backend, urgent_shape_of(state_));
+    state_.costs.threads(options_.threads);
+    return {};
+  }
+
+  void reserve(OpenPlan& plan, ops::Backend* backend, const ops::ContextShape& shape) {
+    plan.backend = backend;
+    plan.max_rows = shape.max_rows;
+    plan.max_sequences = shape.max_sequences;
+    plan.max_logits = shape.max_logits;
     plan.rows.reserve(shape.max_rows);
     plan.sequences.reserve(shape.max_sequences);
     plan.slots.reserve(shape.max_sequences);
@@ -300,8 +284,6 @@ class Loader {
     plan.waiting.reserve(options_.max_sessions);
     plan.logits.reserve(shape.max_logits);
     plan.hidden.reserve(shape.max_rows);
-    state_.costs.threads(options_.threads);
-    return {};
   }
 
   /// Opens and closes a session, so that the plan is what really happens.
@@ -355,7 +337,7 @@ void destroy(EngineState* state) noexcept {
 /// @param plan  see Loader
 Result<EngineState*> make(std::string_view path, std::span<const std::byte> bytes, EngineOptions options,
                           const ops::BackendInfo* backend, MemoryPlan* plan) noexcept {
-  if (const Status status = check(options); !status) return status.error();
+  if (const Status status = check_options(options); !status) return status.error();
   if (backend == nullptr) {
     const auto chosen = choose_backend(options.backend);
     if (!chosen) return chosen.error();
@@ -391,7 +373,8 @@ EngineState::EngineState(const EngineOptions& given, std::size_t limit)
       rotary_steps(&memory),
       forward(&memory),
       slots(&memory),
-      plan(&memory) {
+      plan(&memory),
+      urgent(&memory) {
   if (!memory.reserve(sizeof(EngineState))) throw std::bad_alloc();
   options.backend = {};
   options.pre_tokenizer = {};
@@ -401,6 +384,7 @@ EngineState::~EngineState() {
   for (SessionSlot* const slot : slots) slot->closed = true;
   reap(*this);
   split.reset();
+  if (beside.backend != nullptr) beside.info->destroy(beside.backend, memory);
   for (const Part& part : parts) {
     if (part.backend != nullptr) part.info->destroy(part.backend, memory);
   }

@@ -42,6 +42,7 @@ struct Failed {
 SessionSlot::SessionSlot(EngineState& owner, const SessionOptions& options)
     : engine(owner),
       priority(options.priority),
+      urgent(options.urgent),
       dialogue(&owner.memory),
       history(&owner.memory),
       decoder(&owner.memory, std::max<std::size_t>(owner.tokenizer.longest_piece(), 1)),
@@ -102,6 +103,9 @@ Result<SessionSlot*> open_slot(EngineState& state, const SessionOptions& options
     return core::fail(Errc::invalid_argument, "SessionOptions::priority is {}; expected {} to {}", options.priority,
                       -most_priority, most_priority);
   }
+  if (options.urgent && state.urgent.backend == nullptr) {
+    return Error{Errc::invalid_argument, "SessionOptions::urgent needs EngineOptions::urgent_rows, which is 0"};
+  }
   if (const Status status = check_messages(options); !status) return status.error();
   if (state.template_error && options.format != PromptFormat::text) {
     return core::fail(Errc::unsupported,
@@ -129,6 +133,7 @@ Result<SessionSlot*> fork_slot(SessionSlot& slot) noexcept {
   SessionOptions options;
   options.format = slot.chat ? PromptFormat::chat : PromptFormat::text;
   options.priority = slot.priority;
+  options.urgent = slot.urgent;
   return core::guarded([&]() -> Result<SessionSlot*> {
     auto opened = open_slot(state, options);
     if (!opened) return opened;
@@ -164,13 +169,14 @@ void close_slot(SessionSlot& slot) noexcept {
 }
 
 void leave_plan(SessionSlot& slot) noexcept {
-  OpenPlan& plan = slot.engine.plan;
-  if (!plan.open) return;
-  const auto at = std::find(plan.slots.begin(), plan.slots.end(), &slot);
-  if (at == plan.slots.end()) return;
-  *at = nullptr;
-  // Its pages may be taken by others only when the next plan is made, so what still writes to them harms nobody.
-  (void)slot.table.truncate(slot.engine.pool, slot.processed);
+  for (OpenPlan* const plan : {&slot.engine.plan, &slot.engine.urgent}) {
+    const auto at = std::find(plan->slots.begin(), plan->slots.end(), &slot);
+    if (at == plan->slots.end()) continue;
+    *at = nullptr;
+    // What still writes to its pages harms nobody: others take pages only when the next plan is made, and a plan that
+    // somebody has left does not stay open beside an urgent one.
+    (void)slot.table.truncate(slot.engine.pool, slot.processed);
+  }
 }
 
 void finish(SessionSlot& slot, FinishReason reason) noexcept {

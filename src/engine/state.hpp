@@ -37,6 +37,7 @@ struct SessionSlot {
   EngineState& engine;
   bool chat = false;
   std::int32_t priority = 0;
+  bool urgent = false;
   Dialogue dialogue;
 
   std::pmr::vector<std::int32_t> history;  ///< capacity: the context
@@ -50,9 +51,10 @@ struct SessionSlot {
   std::uint32_t answer_begin = 0;  ///< the history's size where the generation began
   std::uint32_t end = 0;           ///< the history's size at which the generation is full
   bool ignore_end = false;
-  std::uint32_t id = 0;           ///< counts the engine's sessions
-  std::uint64_t arrival = 0;      ///< counts the engine's submits
-  std::uint64_t last_served = 0;  ///< number of the plan that last held it, or in whose time it was submitted
+  std::uint32_t id = 0;       ///< counts the engine's sessions
+  std::uint64_t arrival = 0;  ///< counts the engine's submits
+  std::uint64_t last_served =
+      0;  ///< number of the plan of its kind that last held it, or in whose time it was submitted
 
   Token event;  ///< of the last committed step
   bool has_event = false;
@@ -79,6 +81,12 @@ struct OpenPlan {
         pages(memory),
         requests(memory),
         waiting(memory) {}
+
+  ops::Backend* backend = nullptr;  ///< the one it runs on; null: there are no such plans
+  std::uint32_t max_rows = 0;
+  std::uint32_t max_sequences = 0;
+  std::uint32_t max_logits = 0;
+  std::uint64_t made = 0;  ///< how many there were
 
   bool open = false;
   std::pmr::vector<ops::Row> rows;            ///< capacity: max_rows
@@ -127,18 +135,20 @@ struct EngineState {
   Part parts[2];                           ///< that of the last layers; that of the first ones where it is another one
   std::optional<ops::SplitBackend> split;  ///< what joins them
   ops::Backend* backend = nullptr;         ///< the one that steps run on
+  Part beside;                             ///< the one that urgent sessions' plans run on
 
   // What changes.
   kv::PagePool pool;
   std::pmr::vector<SessionSlot*> slots;  ///< capacity: max_sessions
   OpenPlan plan;
+  OpenPlan urgent;  ///< of urgent sessions alone; goes first, and may be open at the same time
   CostModel costs;
-  std::uint64_t plans = 0;     ///< that were made
   std::uint64_t submits = 0;   ///< that were accepted
   std::uint32_t sessions = 0;  ///< that were ever opened
   std::atomic<std::uint32_t> open_sessions{0};
   std::atomic<std::uint32_t> free_pages{0};  ///< for memory()
 
+  OpenPlan& plan_of(const SessionSlot& slot) noexcept { return slot.urgent ? urgent : plan; }
   std::uint64_t now() const noexcept;  ///< nanoseconds, of the host's clock
   void log(LogLevel level, const char* message) const noexcept {
     if (hooks.log != nullptr) hooks.log(hooks.user, level, message);
@@ -182,7 +192,7 @@ void reap(EngineState& state) noexcept;    ///< frees closed sessions
 void finish(SessionSlot& slot, FinishReason reason) noexcept;
 void stop_now(SessionSlot& slot) noexcept;  ///< what stop() asked for
 void poison(SessionSlot& slot, const Error& error) noexcept;
-/// Takes a session out of the open plan: what is being computed for it will not be committed.
+/// Takes a session out of an open plan: what is being computed for it will not be committed.
 void leave_plan(SessionSlot& slot) noexcept;
 /// Forgets the tokens past `size`, and what was said in them.
 void cut(SessionSlot& slot, std::uint32_t size) noexcept;
@@ -198,17 +208,17 @@ Status submit_tokens(SessionSlot& slot, std::span<const std::int32_t> tokens, co
 
 // step.cpp
 Result<StepReport> step(EngineState& state, std::chrono::nanoseconds budget) noexcept;
-/// Gives up the open plan; nothing that was committed changes, and its rows are computed again later.
-void abandon(EngineState& state) noexcept;
-/// Takes `rows` pending tokens of one session into a plan of its own. No plan may be open.
+/// Gives up an open plan; nothing that was committed changes, and its rows are computed again later.
+void abandon(EngineState& state, OpenPlan& plan) noexcept;
+/// Takes `rows` pending tokens of one session into EngineState::plan alone. No plan may be open.
 Status begin_alone(SessionSlot& slot, std::uint32_t rows, bool logits, bool hidden) noexcept;
-/// Runs all that is left of the open plan's operations.
+/// Runs all that is left of the operations of EngineState::plan.
 Status run_all(EngineState& state) noexcept;
-void end_plan(EngineState& state) noexcept;
+void end_plan(OpenPlan& plan) noexcept;
 
 // commit.cpp
-void sample_sequence(EngineState& state, std::size_t sequence) noexcept;
-void commit(EngineState& state) noexcept;
+void sample_sequence(const EngineState& state, OpenPlan& plan, std::size_t sequence) noexcept;
+void commit(OpenPlan& plan) noexcept;
 /// Notes what was generated, so that it becomes a message of the dialogue.
 /// @param last   the history's size without a token that ended the turn
 /// @param bytes  how much of its text was shown

@@ -13,9 +13,8 @@ namespace kinglet::engine {
 namespace {
 
 /// Puts a session's next tokens into the plan as rows.
-Status add_sequence(SessionSlot& slot, std::uint32_t rows) noexcept {
+Status add_sequence(OpenPlan& plan, SessionSlot& slot, std::uint32_t rows) noexcept {
   EngineState& state = slot.engine;
-  OpenPlan& plan = state.plan;
   const auto copy = slot.table.append(state.pool, rows);
   if (!copy) return copy.error();
   plan.slots.push_back(&slot);
@@ -28,8 +27,8 @@ Status add_sequence(SessionSlot& slot, std::uint32_t rows) noexcept {
     const std::uint32_t position = slot.processed + i;
     plan.rows.push_back({slot.history[position], position, static_cast<std::uint32_t>(plan.sequences.size() - 1)});
   }
-  slot.last_served = state.plans;
-  return copy->tokens == 0 ? Status() : state.backend->copy_page(copy->from, copy->to, copy->tokens);
+  slot.last_served = plan.made;
+  return copy->tokens == 0 ? Status() : plan.backend->copy_page(copy->from, copy->to, copy->tokens);
 }
 
 void clear(OpenPlan& plan) noexcept {
@@ -46,22 +45,20 @@ void clear(OpenPlan& plan) noexcept {
   plan.tile = 0;
 }
 
-Status begin_plan(EngineState& state) noexcept {
-  OpenPlan& plan = state.plan;
+Status begin_plan(EngineState& state, OpenPlan& plan) noexcept {
   plan.open = true;
-  const Status begun = state.backend->begin({plan.rows, plan.sequences, plan.logits, plan.hidden});
-  if (!begun) abandon(state);
+  const Status begun = plan.backend->begin({plan.rows, plan.sequences, plan.logits, plan.hidden});
+  if (!begun) abandon(state, plan);
   return begun;
 }
 
 /// Moves the cursor past phases and operations that have nothing to do.
 /// @return the work at the cursor; no tiles at the end of the operations
-ops::Work find_work(EngineState& state) noexcept {
-  OpenPlan& plan = state.plan;
+ops::Work find_work(const EngineState& state, OpenPlan& plan) noexcept {
   for (; plan.op < state.forward.ops.size(); ++plan.op, plan.phase = 0) {
     const ops::Op& op = state.forward.ops[plan.op];
-    for (; plan.phase < state.backend->phases(op); ++plan.phase, plan.tile = 0) {
-      const ops::Work work = state.backend->work(op, plan.phase);
+    for (; plan.phase < plan.backend->phases(op); ++plan.phase, plan.tile = 0) {
+      const ops::Work work = plan.backend->work(op, plan.phase);
       if (plan.tile < work.tiles) return work;
     }
   }
@@ -74,6 +71,7 @@ class Timer {
   Timer(const EngineState& state, std::chrono::nanoseconds budget) noexcept
       : state_(state), start_(state.now()), last_(start_), budget_(static_cast<double>(budget.count())) {}
   double left() const noexcept { return budget_ - spent(); }
+  bool unlimited() const noexcept { return left() >= 60e9; }  ///< a minute is no frame
   double spent() const noexcept { return static_cast<double>(last_ - start_); }
   /// Nanoseconds since the last lap.
   double lap() noexcept {
@@ -91,11 +89,10 @@ class Timer {
 
 /// Runs tiles until the operations are done or the next tile would not fit.
 /// @return whether they are done
-Result<bool> walk(EngineState& state, Timer& timer, StepReport& report) noexcept {
-  OpenPlan& plan = state.plan;
+Result<bool> walk(EngineState& state, OpenPlan& plan, Timer& timer, StepReport& report) noexcept {
   const std::size_t rows = plan.rows.size();
   for (;;) {
-    const ops::Work work = find_work(state);
+    const ops::Work work = find_work(state, plan);
     if (work.tiles == 0) return true;
     const ops::Op& op = state.forward.ops[plan.op];
     const std::size_t kind = static_cast<std::size_t>(op.kind);
@@ -105,8 +102,8 @@ Result<bool> walk(EngineState& state, Timer& timer, StepReport& report) noexcept
       if (report.pieces != 0) return false;
       tiles = 1;
     }
-    if (const Status status = state.backend->run(op, plan.phase, plan.tile, plan.tile + tiles); !status) {
-      abandon(state);
+    if (const Status status = plan.backend->run(op, plan.phase, plan.tile, plan.tile + tiles); !status) {
+      abandon(state, plan);
       return status.error();
     }
     state.costs.measured(kind, plan.phase, rows, work.cost, tiles, timer.lap());
@@ -116,11 +113,10 @@ Result<bool> walk(EngineState& state, Timer& timer, StepReport& report) noexcept
 }
 
 /// Looks whether what runs elsewhere has ended, as long as the budget lasts; without one it waits.
-Result<bool> end_work(EngineState& state, Timer& timer) noexcept {
-  constexpr double unlimited = 60e9;  // nanoseconds: a minute is no frame
+Result<bool> end_work(EngineState& state, OpenPlan& plan, Timer& timer) noexcept {
   for (;;) {
-    const auto ended = state.backend->finish(timer.left() >= unlimited);
-    if (!ended) abandon(state);
+    const auto ended = plan.backend->finish(timer.unlimited());
+    if (!ended) abandon(state, plan);
     if (!ended || *ended) return ended;
     (void)timer.lap();
     if (timer.left() <= 0.0) return false;
@@ -129,14 +125,13 @@ Result<bool> end_work(EngineState& state, Timer& timer) noexcept {
 }
 
 /// Samples for the plan's sequences, one piece each.
-bool sample_all(EngineState& state, Timer& timer, StepReport& report) noexcept {
-  OpenPlan& plan = state.plan;
+bool sample_all(EngineState& state, OpenPlan& plan, Timer& timer, StepReport& report) noexcept {
   const float cost = static_cast<float>(state.config.vocab);
   while (plan.tile < plan.sequences.size()) {
     const bool samples = plan.slots[plan.tile] != nullptr && plan.logit_of[plan.tile] >= 0;
     if (samples && report.pieces != 0 && state.costs.fit(CostModel::sampling, 0, 1, cost, 1, timer.left()) == 0)
       return false;
-    sample_sequence(state, plan.tile++);
+    sample_sequence(state, plan, plan.tile++);
     if (!samples) continue;
     state.costs.measured(CostModel::sampling, 0, 1, cost, 1, timer.lap());
     ++report.pieces;
@@ -144,16 +139,19 @@ bool sample_all(EngineState& state, Timer& timer, StepReport& report) noexcept {
   return true;
 }
 
-/// Asks the batcher who works on how many rows next.
-Status make_plan(EngineState& state) noexcept {
-  if (const Status status = state.file.unchanged(); !status) return status;
-  clear(state.plan);
-  ++state.plans;
-  OpenPlan& plan = state.plan;
+/// Gives the others' plan up if somebody has left it: it still writes to pages that are free, and an urgent plan is
+/// about to take some.
+void clear_way(EngineState& state) noexcept {
+  const auto& slots = state.plan.slots;
+  if (state.plan.open && std::find(slots.begin(), slots.end(), nullptr) != slots.end()) abandon(state, state.plan);
+}
+
+/// Lists the running sessions whose work this plan is for.
+void find_requests(EngineState& state, OpenPlan& plan) noexcept {
   plan.requests.clear();
   plan.waiting.clear();
   for (SessionSlot* const slot : state.slots) {
-    if (slot->closed || slot->state.load() != SessionState::running) continue;
+    if (slot->closed || slot->state.load() != SessionState::running || &state.plan_of(*slot) != &plan) continue;
     batch::Request request;
     request.id = slot->id;
     request.pending_tokens = static_cast<std::uint32_t>(slot->history.size()) - slot->processed;
@@ -166,10 +164,20 @@ Status make_plan(EngineState& state) noexcept {
     plan.requests.push_back(request);
     plan.waiting.push_back(slot);
   }
+}
+
+/// Asks the batcher who works on how many rows next.
+Status make_plan(EngineState& state, OpenPlan& plan) noexcept {
+  find_requests(state, plan);
+  if (plan.requests.empty()) return {};
+  if (const Status status = state.file.unchanged(); !status) return status;
+  clear(plan);
+  ++plan.made;
+  if (&plan == &state.urgent) clear_way(state);
   batch::BatchLimits limits;
-  limits.step = state.plans;
-  limits.max_rows = state.options.max_rows;
-  limits.max_sequences = static_cast<std::uint32_t>(plan.sequences.capacity());
+  limits.step = plan.made;
+  limits.max_rows = plan.max_rows;
+  limits.max_sequences = plan.max_sequences;
   batch::PlannedSequence planned[batch::most_sequences];
   const batch::StepPlan step = batch::plan_step(plan.requests, limits, planned);
   plan.open = true;  // so that abandon() takes back the pages of those already in it
@@ -177,10 +185,10 @@ Status make_plan(EngineState& state) noexcept {
     SessionSlot& slot = *plan.waiting[planned[i].request];
     std::uint32_t rows = planned[i].rows;
     const bool all = rows == plan.requests[planned[i].request].pending_tokens;
-    const bool samples = all && plan.logits.size() < state.options.max_logits;
+    const bool samples = all && plan.logits.size() < plan.max_logits;
     if (all && !samples && --rows == 0) continue;  // its last row waits for a step that has logits to spare
-    if (const Status status = add_sequence(slot, rows); !status) {
-      abandon(state);
+    if (const Status status = add_sequence(plan, slot, rows); !status) {
+      abandon(state, plan);
       return status;
     }
     if (!samples) continue;
@@ -188,10 +196,30 @@ Status make_plan(EngineState& state) noexcept {
     plan.logits.push_back(static_cast<std::uint32_t>(plan.rows.size() - 1));
   }
   if (plan.rows.empty()) {
-    end_plan(state);
+    end_plan(plan);
     return {};
   }
-  return begin_plan(state);
+  return begin_plan(state, plan);
+}
+
+/// Goes on with a plan, or with a new one where none is open, until it is committed or the time is over.
+/// @return whether it has nothing left to do
+Result<bool> work_on(EngineState& state, OpenPlan& plan, Timer& timer, StepReport& report) noexcept {
+  if (!plan.open) {
+    if (const Status status = make_plan(state, plan); !status) return status.error();
+    if (!plan.open) return true;
+  }
+  report.rows += static_cast<std::uint32_t>(plan.rows.size());
+  (void)timer.lap();
+  const auto done = walk(state, plan, timer, report);
+  if (!done) return done;
+  const auto ended = *done ? end_work(state, plan, timer) : done;
+  if (!ended) return ended;
+  if (!*ended) report.pieces = std::max(report.pieces, 1u);  // to wait is something to do
+  if (!*ended || !sample_all(state, plan, timer, report)) return false;
+  commit(plan);
+  report.committed = true;
+  return true;
 }
 
 }  // namespace
@@ -209,21 +237,14 @@ Result<StepReport> step(EngineState& state, std::chrono::nanoseconds budget) noe
   Timer timer(state, budget);
   StepReport report;
   for (SessionSlot* const slot : state.slots) slot->has_event = false;
-  if (!state.plan.open) {
-    if (const Status status = make_plan(state); !status) return status.error();
+  bool others = true;
+  if (state.urgent.backend != nullptr) {
+    const auto idle = work_on(state, state.urgent, timer, report);
+    if (!idle) return idle.error();
+    others = *idle && (report.pieces == 0 || (timer.left() > 0.0 && !timer.unlimited()));
   }
-  if (state.plan.open) {
-    report.rows = static_cast<std::uint32_t>(state.plan.rows.size());
-    (void)timer.lap();
-    const auto done = walk(state, timer, report);
-    if (!done) return done.error();
-    const auto ended = *done ? end_work(state, timer) : done;
-    if (!ended) return ended.error();
-    if (!*ended) report.pieces = std::max(report.pieces, 1u);  // to wait is something to do
-    if (*ended && sample_all(state, timer, report)) {
-      commit(state);
-      report.committed = true;
-    }
+  if (others) {
+    if (const auto idle = work_on(state, state.plan, timer, report); !idle) return idle.error();
   }
   (void)timer.lap();
   report.spent = std::chrono::nanoseconds(static_cast<std::int64_t>(timer.spent()));
@@ -231,43 +252,44 @@ Result<StepReport> step(EngineState& state, std::chrono::nanoseconds budget) noe
   return report;
 }
 
-void end_plan(EngineState& state) noexcept { clear(state.plan); }
+void end_plan(OpenPlan& plan) noexcept { clear(plan); }
 
-void abandon(EngineState& state) noexcept {
-  for (std::size_t i = 0; i < state.plan.slots.size(); ++i) {
-    SessionSlot* const slot = state.plan.slots[i];
+void abandon(EngineState& state, OpenPlan& plan) noexcept {
+  for (std::size_t i = 0; i < plan.slots.size(); ++i) {
+    SessionSlot* const slot = plan.slots[i];
     if (slot == nullptr) continue;
     leave_plan(*slot);
     // What a running session was promised it still has: these pages have just gone back.
     if (slot->state.load() == SessionState::running) (void)slot->table.promise(state.pool, slot->end - slot->processed);
   }
-  end_plan(state);
+  end_plan(plan);
 }
 
 Status begin_alone(SessionSlot& slot, std::uint32_t rows, bool logits, bool hidden) noexcept {
   EngineState& state = slot.engine;
   if (const Status status = state.file.unchanged(); !status) return status;
-  clear(state.plan);
-  ++state.plans;
-  state.plan.open = true;
-  if (const Status status = add_sequence(slot, rows); !status) {
-    abandon(state);
+  OpenPlan& plan = state.plan;
+  clear(plan);
+  ++plan.made;
+  plan.open = true;
+  if (const Status status = add_sequence(plan, slot, rows); !status) {
+    abandon(state, plan);
     return status;
   }
   for (std::uint32_t row = 0; row < rows; ++row) {
-    if (logits) state.plan.logits.push_back(row);
-    if (hidden) state.plan.hidden.push_back(row);
+    if (logits) plan.logits.push_back(row);
+    if (hidden) plan.hidden.push_back(row);
   }
-  return begin_plan(state);
+  return begin_plan(state, plan);
 }
 
 Status run_all(EngineState& state) noexcept {
   const core::FloatEnvironment environment;
   StepReport report;
   Timer timer(state, std::chrono::hours(24));
-  const auto done = walk(state, timer, report);
+  const auto done = walk(state, state.plan, timer, report);
   if (!done) return done.error();
-  const auto ended = end_work(state, timer);
+  const auto ended = end_work(state, state.plan, timer);
   return ended ? Status() : Status(ended.error());
 }
 

@@ -116,7 +116,7 @@ Status begin(SessionSlot& slot, const Prompt& prompt, const GenerateOptions& opt
   slot.answer_begin = static_cast<std::uint32_t>(total);
   slot.shown = 0;
   slot.ignore_end = options.ignore_end;
-  slot.last_served = state.plans;
+  slot.last_served = state.plan_of(slot).made;
   slot.arrival = ++state.submits;
   slot.failure = {};
   commit();

@@ -36,7 +36,9 @@ constexpr BackendInfo cpu(const char* description, const char* instruction_set, 
             return CpuBackend::create(isa, shape, hooks, memory);
           },
           CpuBackend::destroy,
-          true};
+          true,
+          CpuBackend::bytes_beside,
+          CpuBackend::create_beside};
 }
 
 constexpr CpuBackend::Isa scalar_isa{"scalar", scalar::kernels, scalar::strip_kernels};

@@ -9,7 +9,6 @@
 #include "core/fail.hpp"
 #include "core/huge_pages.hpp"
 #include "ops/batch_fault.hpp"
-#include "ops/shares.hpp"
 
 namespace kinglet::ops {
 namespace {
@@ -29,9 +28,26 @@ CpuBackend::CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayou
       hooks_(hooks),
       own_memory_(hooks.allocate == nullptr),
       workers_memory_(at<std::byte>(layout.workers), layout.workers_bytes, std::pmr::null_memory_resource()),
-      pool_(shape.threads, hooks, &workers_memory_) {
-  for (std::uint32_t i = 0; i < shape.max_rows; ++i) at<std::int32_t>(layout_.bad)[i] = -1;
-}
+      own_threads_(std::in_place, shape.threads, hooks, &workers_memory_),
+      threads_(*own_threads_),
+      shares_(at<Share>(layout.shares)),
+      scratch_(at<std::byte>(layout.scratch)),
+      pool_(at<std::byte>(layout.pool)) {}
+
+CpuBackend::CpuBackend(CpuBackend& first, const ContextShape& shape, const CpuLayout& layout, core::Memory& memory)
+    : isa_(first.isa_),
+      kernels_(first.kernels_),
+      strips_(first.strips_),
+      shape_(shape),
+      layout_(layout),
+      memory_(memory),
+      hooks_(first.hooks_),
+      own_memory_(first.own_memory_),
+      workers_memory_(nullptr, 0, std::pmr::null_memory_resource()),
+      threads_(first.threads_),
+      shares_(first.shares_),
+      scratch_(first.scratch_),
+      pool_(first.pool_) {}
 
 Result<Backend*> CpuBackend::create(const Isa& isa, const ContextShape& shape, const Hooks& hooks,
                                     core::Memory& memory) noexcept {
@@ -48,6 +64,15 @@ Result<Backend*> CpuBackend::create(const Isa& isa, const ContextShape& shape, c
       memory.deallocate(block, layout.total, 64);
       throw;
     }
+  });
+}
+
+Result<Backend*> CpuBackend::create_beside(Backend& first, const ContextShape& shape, core::Memory& memory) noexcept {
+  return core::guarded([&]() -> Result<Backend*> {
+    const CpuLayout layout = cpu_layout(shape, sizeof(CpuBackend), true);
+    if (layout.total == 0) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
+    void* const block = memory.allocate(layout.total, alignof(CpuBackend) > 64 ? alignof(CpuBackend) : 64);
+    return new (block) CpuBackend(static_cast<CpuBackend&>(first), shape, layout, memory);
   });
 }
 
@@ -82,7 +107,7 @@ void CpuBackend::pack(const WeightView& from, const WeightView& to) noexcept {
     const WeightView& to;
     std::atomic<std::uint32_t> next{0};
   } job{from, to};
-  pool_.run(
+  threads_.run(
       [](void* context, std::size_t) {
         Job& j = *static_cast<Job*>(context);
         const std::uint32_t count = blocks(j.from.rows, strip_rows);
@@ -248,8 +273,8 @@ Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, s
     std::uint32_t phase;
     Shares shares;
   };
-  Job job{*this, op, phase, {at<Share>(layout_.shares), shape_.threads, first, last}};
-  pool_.run(
+  Job job{*this, op, phase, {shares_, shape_.threads, first, last}};
+  threads_.run(
       [](void* context, std::size_t thread) {
         const Job& j = *static_cast<Job*>(context);
         const core::FloatEnvironment environment;
@@ -277,7 +302,7 @@ std::byte* CpuBackend::page(std::uint32_t index, std::uint32_t layer, std::uint3
                             std::uint32_t value) const noexcept {
   const std::size_t each = std::size_t{shape_.head_dim} * page_tokens * (shape_.kv == KvFormat::fp16 ? 2 : 4);
   const std::size_t head = (std::size_t{layer} * shape_.kv_heads + kv_head) * 2 + value;
-  return at<std::byte>(layout_.pool) + index * shape_.page_bytes() + head * each;
+  return pool_ + index * shape_.page_bytes() + head * each;
 }
 
 Status CpuBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t) noexcept {

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstring>
 #include <memory_resource>
+#include <optional>
 
 #include <kinglet/core/thread_pool.hpp>
 #include <kinglet/ops/backend.hpp>
@@ -14,6 +15,7 @@
 #include "ops/cpu_layout.hpp"
 #include "ops/kernels/kernels.hpp"
 #include "ops/kernels/packed.hpp"
+#include "ops/shares.hpp"
 
 namespace kinglet::ops {
 
@@ -31,6 +33,10 @@ class CpuBackend final : public Backend {
   static Result<Backend*> create(const Isa& isa, const ContextShape& shape, const Hooks& hooks,
                                  core::Memory& memory) noexcept;
   static void destroy(Backend* backend, core::Memory& memory) noexcept;
+  static std::size_t bytes_beside(const ContextShape& shape) noexcept {
+    return cpu_layout(shape, sizeof(CpuBackend), true).total;
+  }
+  static Result<Backend*> create_beside(Backend& first, const ContextShape& shape, core::Memory& memory) noexcept;
 
   const char* name() const noexcept override { return isa_.name; }
   Status reserve(std::size_t bytes) noexcept override;
@@ -79,6 +85,7 @@ class CpuBackend final : public Backend {
 
   CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayout& layout, const Hooks& hooks,
              core::Memory& memory);
+  CpuBackend(CpuBackend& first, const ContextShape& shape, const CpuLayout& layout, core::Memory& memory);
   ~CpuBackend() override = default;
 
   template <class T>
@@ -95,7 +102,7 @@ class CpuBackend final : public Backend {
     return at<float>(layout_.waves) + (std::size_t{wave - 1} * rows() * shape_.heads + query) * layout_.state;
   }
   ThreadScratch& scratch(std::size_t thread) const noexcept {
-    return *at<ThreadScratch>(layout_.scratch + thread * layout_.thread_bytes);
+    return *reinterpret_cast<ThreadScratch*>(scratch_ + thread * layout_.thread_bytes);
   }
   /// Keys (value = 0) or values (1) of 16 tokens of a layer's KV head.
   std::byte* page(std::uint32_t index, std::uint32_t layer, std::uint32_t kv_head, std::uint32_t value) const noexcept;
@@ -156,7 +163,11 @@ class CpuBackend final : public Backend {
   Hooks hooks_;
   bool own_memory_;  ///< not the host's allocator
   std::pmr::monotonic_buffer_resource workers_memory_;
-  core::ThreadPool pool_;
+  std::optional<core::ThreadPool> own_threads_;  ///< none in a backend beside another
+  core::ThreadPool& threads_;
+  Share* shares_;       ///< [threads]
+  std::byte* scratch_;  ///< [threads][thread_bytes]
+  std::byte* pool_;     ///< [pages][page_bytes]
   PackedBlock* packed_ = nullptr;
   Batch batch_;
   std::uint32_t waves_ = 1;  ///< stretches of a sequence in one round of attention

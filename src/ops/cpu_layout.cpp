@@ -26,11 +26,12 @@ bool makes_sense(const ContextShape& s) noexcept {
 
 }  // namespace
 
-CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
+CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes, bool beside) noexcept {
   CpuLayout l{};
   if (!makes_sense(s)) return l;
   const std::size_t heads = s.heads;
   const std::size_t rows = s.max_rows;
+  const std::size_t threads = beside ? 0 : s.threads, pages = beside ? 0 : s.pages;
   constexpr std::size_t f = sizeof(float);
   BlockPlanner<64> plan;
   plan.take({object_bytes});
@@ -62,15 +63,15 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes) noexcept {
   l.logits = plan.take({s.max_logits, s.vocab, f});
   l.bad = plan.take({rows, sizeof(std::int32_t)});
   l.first_tile = plan.take({std::size_t{s.max_sequences} + 1, sizeof(std::uint32_t)});
-  l.shares = plan.take({s.threads, sizeof(Share)});
+  l.shares = plan.take({threads, sizeof(Share)});
   const std::size_t blocks = (heads / s.kv_heads + query_block - 1) / query_block;  // of one row, at most
   l.arrived = plan.take({rows, blocks, s.kv_heads, sizeof(std::uint32_t)});
   l.thread_bytes = round_up(sizeof(ThreadScratch) + attend_scratch(s.head_dim) * f, 64);
-  l.scratch = plan.take({s.threads, l.thread_bytes});
-  l.workers_bytes = s.threads * sizeof(std::thread);
+  l.scratch = plan.take({threads, l.thread_bytes});
+  l.workers_bytes = threads * sizeof(std::thread);
   l.workers = plan.take({l.workers_bytes});
   const std::size_t element = s.kv == KvFormat::fp16 ? 2 : 4;
-  l.pool = plan.take({s.pages, 2 * element, s.layers, s.kv_heads, s.head_dim, page_tokens});
+  l.pool = plan.take({pages, 2 * element, s.layers, s.kv_heads, s.head_dim, page_tokens});
   l.total = plan.total();
   return l;
 }

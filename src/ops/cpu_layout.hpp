@@ -61,6 +61,7 @@ struct ThreadScratch {
   alignas(64) float attend[1];
 };
 
-CpuLayout cpu_layout(const ContextShape& shape, std::size_t object_bytes) noexcept;
+/// @param beside  without what is another backend's: the threads with their scratch, and the pool
+CpuLayout cpu_layout(const ContextShape& shape, std::size_t object_bytes, bool beside = false) noexcept;
 
 }  // namespace kinglet::ops

@@ -80,6 +80,7 @@ TEST_CASE("the plan is the least memory limit that works, to the byte") {
           options.file_access = access;
           options.gate = gate;
           options.threads = sessions;
+          options.urgent_rows = sessions == 3 ? 5 : 0;
           CountingHeap heap;
           options.hooks = heap.hooks();
           const auto plan = Engine::plan(file.path(), options);

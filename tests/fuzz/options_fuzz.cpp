@@ -133,6 +133,7 @@ EngineOptions engine_options(Input& in, std::string& name, std::string& pre, int
   o.kv_tokens = in.number<std::uint64_t>(0);
   o.max_rows = in.number<std::uint32_t>(8);
   o.max_logits = in.number<std::uint32_t>(0);
+  o.urgent_rows = in.number<std::uint32_t>(2);
   o.memory_limit = in.number<std::size_t>(0);
   o.activations = in.byte() < 240 ? static_cast<Activations>(in.byte() % 3) : in.value<Activations>();
   o.kv = in.value<KvFormat>();
@@ -205,6 +206,7 @@ Result<Session> open_session(Engine& engine, Input& in) {
   o.tools_json = tools;
   o.template_json = variables;
   o.priority = in.number<std::int32_t>(0);
+  o.urgent = in.byte() % 2 != 0;
   if (in.byte() % 2 != 0) o.history = {&message, 1};
   auto session = engine.open_session(o);
   if (o.format > PromptFormat::text) must(session.error().code == Errc::invalid_argument);

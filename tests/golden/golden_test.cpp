@@ -174,6 +174,41 @@ TEST_CASE("golden: step budgets change no bit", "[golden]") {
     }
 }
 
+TEST_CASE("golden: an urgent session between any two pieces changes no bit, and has its own", "[golden]") {
+  using namespace std::chrono_literals;
+  for (const Golden& golden : goldens()) {
+    CAPTURE(golden.model, golden.activations);
+    EngineOptions options = options_of(golden);
+    options.max_sessions = 2;
+    options.max_rows = 64;
+    options.urgent_rows = 3;
+    auto engine = Engine::load(path_of(golden), options);
+    REQUIRE(engine);
+    const std::uint32_t vocab = engine->model().vocab;
+    const auto tokens = lcg_tokens(positions, vocab);
+    auto session = engine->open_session(), urgent = engine->open_session({.urgent = true});
+    REQUIRE((session && urgent));
+    constexpr std::size_t done = 100;
+    REQUIRE(session->submit_tokens(std::span(tokens).first(done), {.max_new_tokens = 1}));
+    std::size_t steps = 0, used = 0;
+    for (; session->state() == SessionState::running; ++steps) {
+      REQUIRE(engine->step(0ns));
+      // As many tokens as its plan has rows; where its context ends it begins anew.
+      if (used + 4 > positions) {
+        REQUIRE(urgent->reset());
+        used = 0;
+      }
+      REQUIRE(urgent->rewind(static_cast<std::uint32_t>(used)));
+      REQUIRE(urgent->submit_tokens(std::span(tokens).subspan(used, 3), {.max_new_tokens = 1}));
+      while (urgent->state() == SessionState::running) REQUIRE(engine->step(0ns));
+      used += 3;
+    }
+    CHECK(steps > 50);
+    CHECK(rest_is_same(*session, done, vocab, golden));
+    CHECK(rest_is_same(*urgent, used, vocab, golden));
+  }
+}
+
 TEST_CASE("golden: eight sessions in one plan say what one says", "[golden]") {
   for (const Golden& golden : goldens()) {
     CAPTURE(golden.model, golden.activations);

@@ -229,6 +229,15 @@ struct BackendInfo {
   Result<Backend*> (*create)(const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept;
   void (*destroy)(Backend* backend, core::Memory& memory) noexcept;
   bool packed_files = false;  ///< place() takes matrices in the order of `kinglet pack`, and leaves them where they are
+  // A second plan may be open while another is stopped between pieces: it runs on a backend beside that plan's, with
+  // activations of its own, and the KV pages, the threads and the matrices of the first. Null where run() has no ends
+  // to stop between.
+  /// Bytes that create_beside() will take from its memory. 0 where the shape's sizes overflow.
+  std::size_t (*bytes_beside)(const ContextShape& shape) noexcept = nullptr;
+  /// @param first  one of this entry's, that has not run yet and outlives the new one; not both run at once
+  /// @param shape  `first`'s, but for max_rows, max_logits and max_sequences
+  /// out_of_memory
+  Result<Backend*> (*create_beside)(Backend& first, const ContextShape& shape, core::Memory& memory) noexcept = nullptr;
 };
 
 /// All backends of this build, best first.
