@@ -1,13 +1,17 @@
-// Are our logits those of other engines? (fixtures: transformers in FP64; ../shared/parity: other engines in FP32)
+// Are our logits those of other engines? (fixtures: transformers in FP64, and the NumPy model of docs/numbers.md;
+// ../shared/parity: other engines in FP32)
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <kinglet/kinglet.hpp>
+#include <kinglet/model/gguf_writer.hpp>
+#include <kinglet/quant/quantizer.hpp>
 
 #include "tests/catch.hpp"
 #include "tests/data.hpp"
@@ -37,13 +41,14 @@ EngineOptions reference_setting() {
   return options;
 }
 
-/// Logits of all positions, [tokens][vocab].
-std::vector<float> logits_of(const std::string& path, const std::vector<std::int32_t>& tokens, EngineOptions options) {
+/// Logits of all positions, [tokens][vocab]; `model`: a path, or a file's bytes.
+template <class Model>
+std::vector<float> logits_of(const Model& model, const std::vector<std::int32_t>& tokens, EngineOptions options) {
   options.context = static_cast<std::uint32_t>(tokens.size()) + 8;
   options.max_sessions = 1;
   options.max_logits = 13;  // chunks that end inside a page
-  auto engine = Engine::load(path, options);
-  INFO(path << ": " << engine.error().message);
+  auto engine = Engine::load(model, options);
+  INFO(engine.error().message);
   REQUIRE(engine.ok());
   SessionOptions text;
   text.format = PromptFormat::text;
@@ -82,6 +87,55 @@ double top_agreement(std::span<const float> got, std::span<const float> expected
   };
   for (std::size_t row = 0; row < got.size() / vocab; ++row) same += top(got, row) == top(expected, row) ? 1 : 0;
   return static_cast<double>(same) / static_cast<double>(got.size() / vocab);
+}
+
+/// The same model with every matrix in Q8_0.
+std::vector<std::byte> in_q8_0(const std::string& path) {
+  core::Memory memory;
+  const auto file = model::Gguf::open(path, memory);
+  REQUIRE(file.ok());
+  std::vector<std::byte> out;
+  const auto append = [](void* user, const std::byte* data, std::size_t bytes) {
+    auto& all = *static_cast<std::vector<std::byte>*>(user);
+    all.insert(all.end(), data, data + bytes);
+    return true;
+  };
+  model::GgufWriter writer({&out, append}, std::pmr::get_default_resource());
+  for (const auto& entry : file->entries()) REQUIRE(writer.add(entry).ok());
+  const auto format_of = [](const model::TensorInfo& t) { return t.rank == 2 ? quant::Format::q8_0 : *t.format; };
+  for (const auto& t : file->tensors())
+    REQUIRE(writer.add_tensor(t.name, std::span(t.dims, t.rank), format_of(t)).ok());
+  REQUIRE(writer.begin().ok());
+  for (const auto& t : file->tensors()) {
+    std::vector<float> values(t.elements());
+    quant::dequantize(*t.format, t.data, values.size(), values.data());
+    std::vector<std::byte> bytes(quant::format_bytes(format_of(t), values.size()));
+    REQUIRE(quant::quantize(format_of(t), quant::Method::rtn, values, bytes.data()).ok());
+    REQUIRE(writer.write(bytes).ok());
+  }
+  REQUIRE(writer.finish().ok());
+  return out;
+}
+
+/// INT8 activations over Q8_0 weights: near FP32 ones, and what NumPy makes of docs/numbers.md.
+void check_q8_0(const std::string& path, const std::vector<std::int32_t>& tokens, const std::string& name) {
+  REQUIRE(tokens.size() == 96);
+  const auto bytes = in_q8_0(path);
+  const std::span<const std::byte> file = bytes;
+  EngineOptions options;
+  options.activations = Activations::fp32;
+  const auto reference = logits_of(file, tokens, options);
+  options.activations = Activations::int8;
+  const auto int8 = logits_of(file, tokens, options);
+  const double apart = error_of(int8, reference);
+  CAPTURE(name, apart);
+  CHECK(apart < 0.04);
+  CHECK(apart > 1e-3);  // it is another arithmetic
+  const auto expected = read_floats(test::fixture("model/fixtures/" + name + "-q8_0.logits.f32"));
+  REQUIRE(expected.size() * 6 == int8.size());
+  const std::span<const float> last = std::span(int8).last(expected.size());
+  CHECK(error_of(last, expected) < 1e-5);
+  CHECK(std::equal(last.begin(), last.end(), expected.begin()));
 }
 
 }  // namespace
@@ -125,5 +179,22 @@ TEST_CASE("logits of the parity models") {
     INFO(name << " with FP16 KV and scores: " << error_of(half, expected));
     CHECK(error_of(half, expected) < 1.5e-3);
     CHECK(top_agreement(half, expected, vocab) >= 0.99);
+  }
+}
+
+TEST_CASE("INT8 logits of the parity models with Q8_0 weights are near FP32's, and NumPy's") {
+  for (const char* const name : {"llama", "qwen2"}) {
+    const std::string file = std::string("parity/") + name + ".gguf";
+    const std::string path = test::data(file);
+    if (path.empty()) return test::skip("logits of the parity models with Q8_0 weights", file.c_str());
+    check_q8_0(path, read_tokens(test::data("parity/tokens.txt")), std::string("parity-") + name);
+  }
+}
+
+TEST_CASE("INT8 logits of committed models with Q8_0 weights are near FP32's, and NumPy's") {
+  for (const auto& [name, vocab] : {std::pair("groups", 131), std::pair("q4", 259)}) {
+    std::vector<std::int32_t> tokens;
+    for (std::int32_t n = 0; n < 96; ++n) tokens.push_back((7 * n * n + 3) % vocab);
+    check_q8_0(test::fixture(std::string("golden/models/") + name + ".gguf"), tokens, std::string("golden-") + name);
   }
 }
