@@ -1,10 +1,9 @@
 // examples/cli/bench.cpp: kinglet bench: how fast is a model here, and how near to what the machine can deliver?
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <kinglet/core/memory.hpp>
@@ -12,6 +11,7 @@
 #include <kinglet/model/gguf.hpp>
 #include <nlohmann/json.hpp>
 
+#include "bench_flags.hpp"
 #include "bench_peers.hpp"
 #include "bench_plot.hpp"
 #include "bench_rows.hpp"
@@ -27,43 +27,10 @@
 #include "program.hpp"
 #include "progress.hpp"
 #include "synthesis.hpp"
+#include "temporary_file.hpp"
 
 namespace kinglet::cli {
 namespace {
-
-struct BenchFlags {
-  ModelFlags model;
-  std::string path;
-  std::string shape;
-  std::string weights = "q4_0";
-  std::string output;
-  std::vector<std::string> suite;
-  std::uint32_t prompt = 256;
-  std::uint32_t tokens = 64;
-  std::uint32_t sessions = 1;
-  std::uint32_t long_prompt = 8192;
-  std::uint32_t repeats = 3;
-  std::uint64_t seed = 1;
-  double budget_ms = 0;
-  std::string arrivals;
-  double arrival_rate = 2;
-  bool first_token = false;
-  std::string plot;
-  std::vector<std::string> compare;
-};
-
-/// A model that is made for the run and goes with it.
-struct TemporaryModel {
-  std::string path;
-
-  TemporaryModel() = default;
-  TemporaryModel(const TemporaryModel&) = delete;
-  TemporaryModel& operator=(const TemporaryModel&) = delete;
-  ~TemporaryModel() {
-    std::error_code ignored;
-    if (!path.empty()) std::filesystem::remove(path, ignored);
-  }
-};
 
 /// One row of the table: its work, and which of the two rates it is about.
 struct Planned {
@@ -97,10 +64,7 @@ WeightCost weight_cost(const std::string& path, std::optional<quant::Format> out
 
 /// The rows that `flags` ask for.
 std::vector<Planned> plan_rows(const BenchFlags& flags) {
-  const auto asked = [&](const char* name) {
-    return std::any_of(flags.suite.begin(), flags.suite.end(),
-                       [&](const std::string& s) { return s == name || s == "all"; });
-  };
+  const auto asked = [&](const char* name) { return flags.asks_for(name); };
   std::vector<Planned> rows;
   const std::uint64_t seed = flags.seed;
   if (flags.suite.empty()) {
@@ -190,9 +154,12 @@ BenchRow measure(Engine& engine, const EngineOptions& options, const BenchFlags&
   const std::uint64_t loaded_rss = gauge.buffer_bytes() == 0 ? peak_rss_bytes() : 0;
   if (last.read_gb_per_s == 0) last = gauge.measure();
   const Probe probe = probe_of(row, gauge);
-  for (std::uint32_t i = 0; i < (planned.once ? 1 : flags.repeats) && !interrupted(); ++i) {
+  Progress bar(planned.name);
+  const std::uint32_t repeats = planned.once ? 1 : flags.repeats;
+  for (std::uint32_t i = 0; i < repeats && !interrupted(); ++i) {
     planned.work.seed += 1000;
-    const BenchSample sample = run_work(engine, planned.work, probe);
+    const BenchSample sample =
+        run_work(engine, planned.work, probe, [&](double share) { bar.show((i + share) / repeats); });
     if (interrupted()) break;
     add_sample(row, sample, planned);
     if (planned.attention) row.attention.add(attention_flops(engine, options, planned.work.prompt, options.max_rows));
@@ -236,7 +203,9 @@ BenchRow measure_start(const BenchFlags& flags, const EngineOptions& options, co
   row.prompt = 512;
   row.tokens = 1;
   row.peak_rss = 0;
+  Progress bar(row.work);
   for (std::uint32_t i = 0; i < flags.repeats && !interrupted(); ++i) {
+    bar.show(static_cast<double>(i) / flags.repeats);
     const FirstToken first = time_first_token(first_token_arguments(flags, options, path));
     row.start_ms.add(first.ms);
     row.peak_rss = std::max(row.peak_rss, first.peak_rss);
@@ -259,6 +228,9 @@ std::vector<BenchRow> measure_all(const BenchFlags& flags, EngineOptions options
   std::uint64_t tokens = 0;
   for (const Planned& row : planned) {
     const std::uint32_t each = row.work.prompt + row.work.tokens + 16;
+    if (flags.model.context_given && options.context < each)
+      bad_usage("--ctx {}: a session of '{}' has {} tokens; leave --ctx out, or give that many", options.context,
+                row.name, each);
     options.context = std::max(options.context, each);
     options.max_sessions = std::max(options.max_sessions, row.work.sessions);
     tokens = std::max(tokens, std::uint64_t{each} * row.work.sessions);
@@ -279,10 +251,8 @@ std::vector<BenchRow> measure_all(const BenchFlags& flags, EngineOptions options
     if (interrupted()) break;
     rows.push_back(measure(engine, options, flags, row, base, gauge, last));
   }
-  const bool start = std::any_of(flags.suite.begin(), flags.suite.end(),
-                                 [](const std::string& s) { return s == "start" || s == "all"; });
   engine = Engine();
-  if (start && !interrupted()) rows.push_back(measure_start(flags, options, path, base, gauge));
+  if (flags.asks_for("start") && !interrupted()) rows.push_back(measure_start(flags, options, path, base, gauge));
   return rows;
 }
 
@@ -318,25 +288,16 @@ void write_plot(const std::string& path, const std::vector<BenchRow>& rows) {
     bad_input("{}: could not be written to; does its folder exist, and is there room?", path);
 }
 
-void check_flags(const BenchFlags& flags) {
-  if (flags.path.empty() == flags.shape.empty()) bad_usage("bench: give either a MODEL file or --synthetic SHAPE");
-  if (!flags.arrivals.empty() && !flags.suite.empty()) bad_usage("--arrivals: is a run of its own, not one of --suite");
-  // What is wrong with them shows before the work, not after.
-  for (const std::string& path : flags.compare) read_peer(path);
-}
-
 void bench(BenchFlags flags) {
-  check_flags(flags);
+  check_bench_flags(flags);
   EngineOptions options = engine_options(flags.model);
-  TemporaryModel temporary;
-  std::string path = flags.path;
+  std::optional<TemporaryFile> made;
   if (!flags.shape.empty()) {
-    const std::filesystem::path folder = std::filesystem::temp_directory_path();
-    temporary.path = (folder / fmt::format("kinglet-bench-{}.gguf", getpid())).string();
-    path = temporary.path;
-    synthesize(flags.shape, path, parse_type(flags.weights, "--weights"), flags.output, flags.seed);
-    if (interrupted()) return;
+    made.emplace();
+    synthesize(flags.shape, made->path, parse_type(flags.weights, "--weights"), flags.output, flags.seed);
+    if (interrupted()) return print(flags, {});
   }
+  const std::string path = made ? made->path : flags.path;
   if (flags.first_token) return only_first_token(flags, options, path);
   const std::vector<BenchRow> rows = measure_all(flags, options, path);
   if (!flags.plot.empty()) write_plot(flags.plot, rows);
@@ -347,52 +308,12 @@ void bench(BenchFlags flags) {
   }
 }
 
-void add_work_flags(CLI::App& app, BenchFlags& flags) {
-  app.add_option("--prompt-tokens", flags.prompt, "Tokens of each session's prompt")
-      ->check(CLI::Range(1u, 1u << 20))
-      ->capture_default_str();
-  app.add_option("-n", flags.tokens, "Tokens each session generates")
-      ->check(CLI::Range(2u, 1u << 20))
-      ->capture_default_str();
-  app.add_option("--sessions", flags.sessions, "Sessions that run at once")
-      ->check(CLI::Range(1u, 1024u))
-      ->capture_default_str();
-  app.add_option("--arrivals", flags.arrivals, "Sessions come one by one, at random times")
-      ->check(CLI::IsMember({"poisson"}));
-  app.add_option("--arrival-rate", flags.arrival_rate, "With --arrivals: sessions a second")
-      ->check(CLI::Range(1e-3, 1e6))
-      ->capture_default_str();
-  app.add_option("--budget-ms", flags.budget_ms, "Budget of each step, with percentiles beside those of a spin loop")
-      ->check(CLI::Range(0.001, 1e6));
-  app.add_option("--suite", flags.suite, "Rows of the table: all, or some of decode,prefill,batch,long,budget,start")
-      ->delimiter(',')
-      ->check(CLI::IsMember({"all", "decode", "prefill", "batch", "long", "budget", "start"}));
-  app.add_option("--long-prompt", flags.long_prompt, "With --suite: tokens of the long prompt")
-      ->check(CLI::Range(16u, 1u << 20))
-      ->capture_default_str();
-  app.add_option("--repeats", flags.repeats, "Times that each measurement is made; the median is shown")
-      ->check(CLI::Range(1u, 1000u))
-      ->capture_default_str();
-}
-
 }  // namespace
 
 void add_bench(Program& program) {
   auto flags = std::make_shared<BenchFlags>();
   CLI::App* app = program.app.add_subcommand("bench", "Rates of prefill and decoding, memory, shares of the limits");
-  app->add_option("model", flags->path, "GGUF file");
-  app->add_option("--synthetic", flags->shape, "A shape with random weights instead of a file; see 'kinglet synth'");
-  app->add_option("--weights", flags->weights, "With --synthetic: type of the weights")->capture_default_str();
-  app->add_option("--output-type", flags->output, "With --synthetic: type of the output layer");
-  app->add_option("--seed", flags->seed, "Seed of prompts, arrivals and synthetic weights")->capture_default_str();
-  add_work_flags(*app, *flags);
-  app->add_flag("--first-token", flags->first_token,
-                "Only load, read the prompt and end with an empty line at the first token");
-  app->add_option("--plot", flags->plot, "Writes a roofline with the results to this SVG file");
-  app->add_option("--compare", flags->compare,
-                  "Results of llama-bench (-o json) or llama-batched-bench (jsonl) to show beside ours")
-      ->delimiter(',');
-  add_model_flags(*app, flags->model, 1);
+  add_bench_flags(*app, *flags);
   app->callback([&program, flags] { program.action = [flags] { bench(*flags); }; });
 }
 

@@ -30,8 +30,8 @@ struct Speaker {
 
 class Run {
  public:
-  Run(Engine& engine, const BenchWork& work, const Probe& probe)
-      : engine_(engine), work_(work), probe_(probe), random_(work.seed) {
+  Run(Engine& engine, const BenchWork& work, const Probe& probe, const std::function<void(double)>& on_step)
+      : engine_(engine), work_(work), probe_(probe), on_step_(on_step), random_(work.seed) {
     speakers_.resize(work.sessions);
     for (Speaker& speaker : speakers_)
       speaker.session = take(engine.open_session({.format = PromptFormat::text}), "a session");
@@ -87,15 +87,24 @@ class Run {
     if (probed && measure && !done_ && !last_limits_) last_limits_ = unclocked(measure);
     const double before = now_ms();
     const std::uint64_t tokens = out_.decoded;
-    take(engine_.step(budget), "a step");
+    const StepReport report = take(engine_.step(budget), "a step");
     const double now = now_ms();
     out_.steps_ms.push_back(now - before);
     collect(now);
+    if (report.committed) rows_ += report.rows;
     if (probed && measure && last_limits_)
       prompts ? pair_prefill(now - before) : pair_decode(now - before, out_.decoded - tokens);
+    show_progress();
     if (!budgeted) return;
     out_.spins_ms.push_back(spin_times(budget, 1)[0]);
     spun_ms_ += watch_.seconds() * 1e3 - spun_ms_ - now;
+  }
+
+  void show_progress() {
+    if (!on_step_) return;
+    const double start = now_ms();
+    on_step_(std::min(1.0, rows_ / (static_cast<double>(work_.sessions) * (work_.prompt + work_.tokens))));
+    spun_ms_ += now_ms() - start;
   }
 
   /// What `measure` gives, its time in no sum.
@@ -174,6 +183,7 @@ class Run {
   Engine& engine_;
   const BenchWork& work_;
   const Probe& probe_;
+  const std::function<void(double)>& on_step_;
   Random random_;
   std::vector<Speaker> speakers_;
   std::vector<double> arrivals_;
@@ -181,6 +191,7 @@ class Run {
   bool done_ = false;  ///< a session has ended
   bool over_ = false;
   double spun_ms_ = 0;
+  double rows_ = 0;                    ///< of all steps that are done
   std::optional<Limits> last_limits_;  ///< measured last, in the same phase
   Limits prompt_limits_;               ///< times milliseconds, then their mean
   double group_ms_ = 0;
@@ -198,8 +209,9 @@ double BenchSample::prefill_rate(const BenchWork& work) const {
 
 double BenchSample::decode_rate() const { return rate(static_cast<double>(decoded), decode_s); }
 
-BenchSample run_work(Engine& engine, const BenchWork& work, const Probe& probe) {
-  return Run(engine, work, probe).go();
+BenchSample run_work(Engine& engine, const BenchWork& work, const Probe& probe,
+                     const std::function<void(double)>& on_step) {
+  return Run(engine, work, probe, on_step).go();
 }
 
 }  // namespace kinglet::cli

@@ -47,7 +47,9 @@ struct BenchSample {
 
 /// Runs it to the end (Ctrl-C ends it early). The time of spinning loops and of probes is in no sum. Where sessions
 /// arrive, `decoded` and `decode_s` are of the whole run. Only work without a budget and without arrivals is probed.
-BenchSample run_work(Engine& engine, const BenchWork& work, const Probe& probe = {});
+/// @param on_step  called after every step with the share of the tokens that are done; its time is in no sum either
+BenchSample run_work(Engine& engine, const BenchWork& work, const Probe& probe = {},
+                     const std::function<void(double share)>& on_step = {});
 
 /// FLOP/s of attention alone as it is in a long prompt: a layer of the model's heads, the last steps of `context`
 /// positions. 0 where the backend cannot be asked.

@@ -6,6 +6,7 @@
 
 #include "bench_run.hpp"
 #include "failure.hpp"
+#include "interrupt.hpp"
 #include "stopwatch.hpp"
 
 extern char** environ;
@@ -38,6 +39,7 @@ FirstToken time_first_token(const std::vector<std::string>& arguments) {
   int status = 0;
   struct rusage usage = {};
   if (refused == 0) wait4(child, &status, 0, &usage);
+  if (interrupted()) end_interrupted();
   if (!came || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
     bad_input("a process of its own for the time to the first token did not come that far");
   out.peak_rss = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;

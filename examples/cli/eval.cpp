@@ -11,6 +11,7 @@
 #include "failure.hpp"
 #include "files.hpp"
 #include "generation.hpp"
+#include "numbers.hpp"
 #include "options.hpp"
 #include "pieces.hpp"
 #include "program.hpp"
@@ -137,8 +138,7 @@ void add_eval(Program& program) {
   app->add_option("model", flags->path, "GGUF file")->required();
   app->add_option("--text", flags->text, "UTF-8 text file")->required();
   app->add_option("--reference", flags->reference, "A second model: adds KL divergence and top-1 agreement with it");
-  app->add_option("--limit", flags->limit, "Only the first so many tokens of the text")
-      ->check(CLI::Range(2u, 1u << 30));
+  app->add_option("--limit", flags->limit, "Only the first so many tokens of the text")->transform(whole(2, 1 << 30));
   add_model_flags(*app, flags->model, 512);
   app->callback([&program, flags] { program.action = [flags] { eval(*flags); }; });
 }

@@ -12,7 +12,7 @@ inline constexpr int exit_bad_input = 1;
 inline constexpr int exit_bad_usage = 2;
 inline constexpr int exit_interrupted = 130;
 
-/// Thrown by commands, caught by main(), which prints the one line and exits with the code.
+/// Thrown by commands, caught by main(), which prints the one line (where there is one) and exits with the code.
 struct Failure {
   int code;
   std::string line;
@@ -30,15 +30,21 @@ template <class... T>
   throw Failure{exit_bad_usage, fmt::format(format, std::forward<T>(args)...)};
 }
 
+/// Ctrl-C was pressed, and there is nothing yet to end with.
+[[noreturn]] inline void end_interrupted() { throw Failure{exit_interrupted, ""}; }
+
+/// An error of the library in the words of the command line, with `where` before it if it does not begin so itself.
+std::string in_words(const Error& error, const std::string& where);
+
 /// The value of a library call, or its error as a failure.
 template <class T>
 T take(Result<T> result, const std::string& where) {
-  if (!result) bad_input("{}: {}", where, static_cast<const char*>(result.error().message));
+  if (!result) bad_input("{}", in_words(result.error(), where));
   return std::move(result).value();
 }
 
 inline void check(const Status& status, const std::string& where) {
-  if (!status) bad_input("{}: {}", where, static_cast<const char*>(status.error().message));
+  if (!status) bad_input("{}", in_words(status.error(), where));
 }
 
 }  // namespace kinglet::cli

@@ -55,6 +55,20 @@ std::size_t character(std::string_view text, std::size_t at) {
   return wrong ? 0 : length;
 }
 
+/// Why a load failed, as far as the command line can help it.
+[[noreturn]] void cannot_load(const std::string& path, EngineOptions options, const Error& error) {
+  if (error.code == Errc::cancelled) end_interrupted();
+  if (error.code == Errc::invalid_argument) bad_usage("{}", in_words(error, path));
+  if (error.code != Errc::out_of_memory) bad_input("{}", in_words(error, path));
+  options.progress = nullptr;
+  const Result<MemoryPlan> plan = Engine::plan(path, options);
+  if (!plan) bad_input("{}", in_words(error, path));
+  check_limit(path, plan->total, options.memory_limit);
+  bad_input(
+      "{}: with these options it takes {} bytes, more than the system gives; lower --ctx, or take a smaller model",
+      path, plan->total);
+}
+
 }  // namespace
 
 std::string model_path(const std::string& given) {
@@ -63,6 +77,7 @@ std::string model_path(const std::string& given) {
   if (!std::filesystem::exists(path))
     bad_input("no model: {} is not there; run 'bash examples/run.sh' to fetch it, or name one with -m MODEL", path);
   const std::string hash = sha256_of_file(path);
+  if (interrupted()) end_interrupted();
   if (hash.empty()) bad_input("{}: cannot be read; check its permissions", path);
   if (hash != default_sha256)
     bad_input("{}: SHA-256 is {} and should be {}; delete the file and run 'bash examples/run.sh'", path, hash,
@@ -86,7 +101,16 @@ Engine load_engine(const std::string& path, EngineOptions options) {
     return !interrupted();
   };
   options.progress_user = &bar;
-  return take(Engine::load(path, options), path);
+  Result<Engine> engine = Engine::load(path, options);
+  bar.clear();
+  if (!engine) cannot_load(path, options, engine.error());
+  return std::move(engine).value();
+}
+
+void check_limit(const std::string& path, std::uint64_t bytes, std::uint64_t limit) {
+  if (limit != 0 && bytes > limit)
+    bad_input("{}: with these options it takes {} bytes, above --memory-limit {}; raise that, or lower --ctx", path,
+              bytes, limit);
 }
 
 std::string read_all(const std::string& path) {
@@ -94,6 +118,7 @@ std::string read_all(const std::string& path) {
   std::string text;
   std::array<char, 1 << 16> buffer;
   while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get())) text.append(buffer.data(), n);
+  if (interrupted()) end_interrupted();
   if (std::ferror(file.get()) != 0) bad_input("cannot read '{}': {}", path, std::strerror(errno));
   return text;
 }
@@ -104,6 +129,11 @@ std::string read_text(const std::string& path) {
     bad_input("{}: not UTF-8 text (byte {:#04x} at offset {}); convert it to UTF-8 first", path == "-" ? "stdin" : path,
               static_cast<unsigned char>(text[at]), at);
   return text;
+}
+
+void check_system(const std::string& system) {
+  if (const std::size_t at = not_text(system); at != std::string::npos)
+    bad_input("--system: not UTF-8 text (at byte {}); convert it to UTF-8 first", at);
 }
 
 std::size_t not_text(std::string_view text) {

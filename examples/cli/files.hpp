@@ -1,5 +1,6 @@
 // examples/cli/files.hpp: where is the model, and is this text a text?
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,10 +20,16 @@ std::uint32_t fitting_context(const std::string& path, const ModelFlags& flags);
 /// Loads with a progress bar; Ctrl-C ends it.
 Engine load_engine(const std::string& path, EngineOptions options);
 
+/// Fails where a model takes more than --memory-limit (0 = none) allows.
+/// @param bytes  that it takes
+void check_limit(const std::string& path, std::uint64_t bytes, std::uint64_t limit);
+
 /// A whole file, or stdin for "-".
 std::string read_all(const std::string& path);
 /// The same; fails where it is not UTF-8 text.
 std::string read_text(const std::string& path);
+/// Fails where a system message is not UTF-8 text.
+void check_system(const std::string& system);
 /// The first byte that is not UTF-8 text (a NUL counts as none), or npos.
 std::size_t not_text(std::string_view text);
 

@@ -1,10 +1,12 @@
 #include "generation.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 
 #include "failure.hpp"
 #include "interrupt.hpp"
+#include "progress.hpp"
 
 namespace kinglet::cli {
 
@@ -24,25 +26,48 @@ const char* to_string(FinishReason reason) {
   return "none";
 }
 
-Generation generate(Engine& engine, Session& session, std::string_view prompt, const SamplingFlags& flags,
-                    const std::function<void(std::string_view)>& on_text) {
+Status submit(Session& session, std::string_view prompt, const SamplingFlags& flags, std::uint32_t tokens) {
   const std::vector<std::string_view> stop(flags.stop.begin(), flags.stop.end());
   GenerateOptions options;
-  options.max_new_tokens = flags.tokens;
+  options.max_new_tokens = tokens;
   options.stop = stop;
   options.sampling = sampler_options(flags);
+  return session.submit(prompt, options);
+}
 
+void submit_fitting(Session& session, std::string_view prompt, const SamplingFlags& flags, std::uint32_t context) {
+  const Status status = submit(session, prompt, flags, flags.tokens);
+  if (status) return;
+  if (status.error().code != Errc::context_full) check(status, "the prompt");
+  const Status fewer = submit(session, prompt, flags, 0);
+  if (fewer.error().code == Errc::context_full)
+    bad_input("the prompt: its {} bytes do not fit a context of {} tokens; shorten it, or raise --ctx", prompt.size(),
+              context);
+  check(fewer, "the prompt");
+  if (!flags.tokens_given) return;
+  const std::uint32_t size = session.size();
+  check(session.stop(), "stopping");
+  bad_input("-n {}: beside the prompt's {} tokens there is room for {} in a context of {}; lower -n, or raise --ctx",
+            flags.tokens, size, context - size, context);
+}
+
+Generation speak(Engine& engine, Session& session, std::uint32_t known,
+                 const std::function<void(std::string_view)>& on_text) {
   Generation made;
-  check(session.submit(prompt, options), "the prompt");
+  made.prompt_tokens = session.size();
+  const double fresh = std::max(made.prompt_tokens - std::min(known, made.prompt_tokens), 1u);
+  double read = 0;
+  Progress bar("reading");
   const Stopwatch watch;
   while (session.state() == SessionState::running) {
     if (interrupted()) check(session.stop(), "stopping");
-    take(engine.step(std::chrono::milliseconds(50)), "a step");
+    const StepReport step = take(engine.step(std::chrono::milliseconds(50)), "a step");
+    if (made.tokens.empty()) {
+      if (step.committed) read += step.rows;
+      session.tokens().empty() ? bar.show(std::min(read / fresh, 1.0)) : bar.clear();
+    }
     for (const Token& token : session.tokens()) {
-      if (made.tokens.empty()) {
-        made.first_token_s = watch.seconds();
-        made.prompt_tokens = session.size() - static_cast<std::uint32_t>(session.tokens().size());
-      }
+      if (made.tokens.empty()) made.first_token_s = watch.seconds();
       made.tokens.push_back(token.id);
       made.text += token.text;
       if (!token.text.empty()) on_text(token.text);

@@ -28,10 +28,19 @@ struct Generation {
 PromptFormat prompt_format(const std::string& name);
 const char* to_string(FinishReason reason);
 
-/// Submits the prompt and steps until the session is done or Ctrl-C stops it.
+/// Submits a prompt for `tokens` new tokens (0 = as many as fit).
+Status submit(Session& session, std::string_view prompt, const SamplingFlags& flags, std::uint32_t tokens);
+
+/// Submits a prompt for as many new tokens as the flags say; where they say nothing, for fewer than the default if that
+/// is what fits. What does not fit is a failure with the numbers.
+/// @param context  of the session, tokens
+void submit_fitting(Session& session, std::string_view prompt, const SamplingFlags& flags, std::uint32_t context);
+
+/// Steps until the session is done or Ctrl-C stops it; a long prompt shows its progress.
+/// @param known    tokens that the session had before its prompt
 /// @param on_text  called with whole UTF-8 characters
-Generation generate(Engine& engine, Session& session, std::string_view prompt, const SamplingFlags& flags,
-                    const std::function<void(std::string_view)>& on_text);
+Generation speak(Engine& engine, Session& session, std::uint32_t known,
+                 const std::function<void(std::string_view)>& on_text);
 
 nlohmann::ordered_json to_json(const Generation& made);
 

@@ -18,6 +18,8 @@
 #include "options.hpp"
 #include "program.hpp"
 #include "progress.hpp"
+#include "synthesis.hpp"
+#include "temporary_file.hpp"
 
 namespace kinglet::cli {
 namespace {
@@ -55,54 +57,52 @@ void add(Json& out, const MemoryPlan& plan) {
   out["plan_total_bytes"] = plan.total;
 }
 
-/// What a model's file and a shape both tell.
-template <class Sizes>
-void add_sizes(Json& out, const Sizes& sizes) {
-  out["layers"] = sizes.layers;
-  out["dim"] = sizes.dim;
-  out["heads"] = sizes.heads;
-  out["kv_heads"] = sizes.kv_heads;
-  out["head_dim"] = sizes.head_dim;
-  out["ffn"] = sizes.ffn;
-  out["vocab"] = sizes.vocab;
-}
-
-void add(Json& out, const model::ModelConfig& config) {
+void add(Json& out, const model::ModelConfig& config, KvFormat kv) {
   out["name"] = config.name;
-  add_sizes(out, config);
+  out["layers"] = config.layers;
+  out["dim"] = config.dim;
+  out["heads"] = config.heads;
+  out["kv_heads"] = config.kv_heads;
+  out["head_dim"] = config.head_dim;
+  out["ffn"] = config.ffn;
+  out["vocab"] = config.vocab;
   out["trained_context"] = config.trained_context;
   out["tied_output"] = config.tied_output;
+  out["kv_bytes_per_token"] =
+      std::uint64_t{2} * config.layers * config.kv_heads * config.head_dim * (kv == KvFormat::fp32 ? 4 : 2);
 }
 
-/// The list of a model's tensors, and its sums.
-struct TensorList {
+/// The tensors as lists beside each other (index i of all of them is the i-th tensor), and their sums.
+void add_tensors(Json& out, const model::Gguf& file) {
   std::uint64_t bytes = 0;
   std::uint64_t weights = 0;
-  Json list = Json::array();
-
-  void add(std::string_view name, const std::string& shape, const std::string& format, std::uint64_t size,
-           std::uint64_t n) {
-    bytes += size;
-    weights += n;
-    list.push_back({{"name", name}, {"shape", shape}, {"format", format}, {"bytes", size}});
+  Json names = Json::array(), shapes = Json::array(), formats = Json::array(), sizes = Json::array();
+  for (const model::TensorInfo& tensor : file.tensors()) {
+    bytes += tensor.bytes;
+    weights += tensor.elements();
+    names.push_back(tensor.name);
+    shapes.push_back(shape_text(tensor));
+    formats.push_back(format_name(tensor));
+    sizes.push_back(tensor.bytes);
   }
-  void sums(Json& out) const {
-    out["parameters"] = weights;
-    out["tensor_bytes"] = bytes;
-    out["bits_per_weight"] = weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
-  }
-};
+  out["parameters"] = weights;
+  out["tensor_bytes"] = bytes;
+  out["bits_per_weight"] = weights == 0 ? 0.0 : 8.0 * static_cast<double>(bytes) / static_cast<double>(weights);
+  out["tensor_names"] = std::move(names);
+  out["tensor_shapes"] = std::move(shapes);
+  out["tensor_formats"] = std::move(formats);
+  out["tensor_sizes"] = std::move(sizes);
+}
 
 void print(const Json& out) {
   for (const auto& [key, value] : out.items()) {
     if (value.is_array()) continue;
     std::printf("%-22s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
   }
-  if (out.contains("tensors"))
-    for (const Json& tensor : out["tensors"])
-      std::printf("  %-32s %-18s %-7s %12llu bytes\n", tensor["name"].get<std::string>().c_str(),
-                  tensor["shape"].get<std::string>().c_str(), tensor["format"].get<std::string>().c_str(),
-                  static_cast<unsigned long long>(tensor["bytes"].get<std::uint64_t>()));
+  for (std::size_t i = 0; i < out["tensor_names"].size(); ++i)
+    std::printf("  %-32s %-18s %-7s %12llu bytes\n", out["tensor_names"][i].get<std::string>().c_str(),
+                out["tensor_shapes"][i].get<std::string>().c_str(), out["tensor_formats"][i].get<std::string>().c_str(),
+                static_cast<unsigned long long>(out["tensor_sizes"][i].get<std::uint64_t>()));
 }
 
 void finish(const Json& out, bool json) {
@@ -159,13 +159,24 @@ void check_values(const model::Gguf& file, const std::string& path, Json& out) {
   out["checked_values"] = done;
 }
 
-void inspect_file(const InspectFlags& flags) {
+/// What the options make of the model, as far as that can be told.
+Error add_plan(Json& out, const model::Gguf& file, const std::string& path, const EngineOptions& options) {
+  const Result<model::ModelConfig> config = model::read_config(file);
+  if (!config) return config.error();
+  add(out, *config, options.kv);
+  const Result<MemoryPlan> plan = Engine::plan(path, options);
+  if (!plan) return plan.error();
+  out["context"] = options.context;
+  add(out, *plan);
+  return {};
+}
+
+/// @param name  of the model, for messages
+void inspect_file(const InspectFlags& flags, const std::string& path, const std::string& name, Json out) {
   EngineOptions options = engine_options(flags.model);
-  options.context = fitting_context(flags.path, flags.model);
+  options.context = fitting_context(path, flags.model);
   core::Memory memory;
-  const model::Gguf file = take(model::Gguf::open(flags.path, memory), flags.path);
-  Json out;
-  out["path"] = flags.path;
+  const model::Gguf file = take(model::Gguf::open(path, memory), path);
   out["architecture"] = file.get_string("general.architecture").value_or("");
   out["gguf_version"] = file.version();
   out["packed"] = file.packed();
@@ -173,60 +184,24 @@ void inspect_file(const InspectFlags& flags) {
   out["tokenizer"] = file.get_string("tokenizer.ggml.model").value_or("");
   out["pre_tokenizer"] = file.get_string("tokenizer.ggml.pre").value_or("");
   out["chat_template"] = file.has("tokenizer.chat_template");
-  const Result<model::ModelConfig> config = model::read_config(file);
-  if (config) add(out, *config);
-  Error error = config.error();
-  if (config) {
-    const Result<MemoryPlan> plan = Engine::plan(flags.path, options);
-    error = plan.error();
-    if (plan) {
-      out["context"] = options.context;
-      add(out, *plan);
-    }
-  }
-  TensorList tensors;
-  for (const model::TensorInfo& tensor : file.tensors()) {
-    tensors.add(tensor.name, shape_text(tensor), format_name(tensor), tensor.bytes, tensor.elements());
-  }
-  tensors.sums(out);
-  out["tensors"] = std::move(tensors.list);
-  if (flags.check) check_values(file, flags.path, out);
+  const Error error = add_plan(out, file, path, options);
+  if (error.code == Errc::invalid_argument) bad_usage("{}", in_words(error, name));
+  add_tensors(out, file);
+  if (flags.check) check_values(file, path, out);
   if (interrupted()) out["interrupted"] = true;
   finish(out, flags.model.json);
-  if (error) bad_input("{}: {}", flags.path, static_cast<const char*>(error.message));
-}
-
-void inspect_shape(const InspectFlags& flags) {
-  if (flags.check) bad_usage("--check reads a file's values, and --shape has no file; leave one of them out");
-  const Shape* shape = find_shape(flags.shape);
-  if (shape == nullptr) bad_usage("--shape {}: no such shape; it is one of {}", flags.shape, shape_names());
-  const quant::Format weights = parse_type(flags.weights, "--weights");
-  const quant::Format output =
-      flags.output.empty() ? output_format(weights, shape->dim) : parse_type(flags.output, "--output-type");
-  Json out;
-  out["shape"] = shape->name;
-  out["architecture"] = shape->family;
-  TensorList tensors;
-  for (const TensorPlan& tensor : tensors_of(*shape, weights, output)) {
-    const std::string rows = tensor.rows == 0 ? "" : std::to_string(tensor.rows) + " x ";
-    tensors.add(tensor.name, rows + std::to_string(tensor.cols), quant::info(tensor.format).name, tensor.bytes(),
-                tensor.elements());
-  }
-  const std::uint64_t element = flags.model.kv == "fp32" ? 4 : 2;
-  const std::uint64_t token = std::uint64_t{2} * shape->layers * shape->kv_heads * shape->head_dim * element;
-  add_sizes(out, *shape);
-  tensors.sums(out);
-  out["kv_bytes_per_token"] = token;
-  out["context"] = flags.model.context;
-  out["plan_kv_cache_bytes"] =
-      token * ((flags.model.context + ops::page_tokens - 1) / ops::page_tokens) * ops::page_tokens;
-  out["tensors"] = std::move(tensors.list);
-  finish(out, flags.model.json);
+  if (error) bad_input("{}", in_words(error, name));
+  check_limit(name, out["plan_total_bytes"].get<std::uint64_t>(), flags.model.memory_limit);
 }
 
 void inspect(const InspectFlags& flags) {
   if (flags.path.empty() == flags.shape.empty()) bad_usage("inspect: give either a MODEL file or --shape SHAPE");
-  flags.path.empty() ? inspect_shape(flags) : inspect_file(flags);
+  if (!flags.path.empty()) return inspect_file(flags, flags.path, flags.path, {{"path", flags.path}});
+  if (flags.check) bad_usage("--check reads a file's values, and --shape has no file; leave one of them out");
+  engine_options(flags.model);  // what is wrong with them shows first
+  const TemporaryFile file;
+  synthesize_hollow(flags.shape, file.path, parse_type(flags.weights, "--weights"), flags.output, 1);
+  inspect_file(flags, file.path, "--shape " + flags.shape, {{"shape", flags.shape}});
 }
 
 }  // namespace
@@ -236,9 +211,12 @@ void add_inspect(Program& program) {
   CLI::App* app = program.app.add_subcommand("inspect", "Architecture, tensors, formats and memory plan of a model");
   app->add_option("model", flags->path, "GGUF file");
   app->add_flag("--check", flags->check, "De-quantize everything and look for values that are not finite");
-  app->add_option("--shape", flags->shape, "A shape that 'kinglet synth' knows, instead of a file");
-  app->add_option("--weights", flags->weights, "With --shape: type of the weights")->capture_default_str();
-  app->add_option("--output-type", flags->output, "With --shape: type of the output layer");
+  CLI::Option* shape =
+      app->add_option("--shape", flags->shape, "A shape that 'kinglet synth' knows, instead of a file");
+  app->add_option("--weights", flags->weights, "With --shape: type of the weights")
+      ->capture_default_str()
+      ->needs(shape);
+  app->add_option("--output-type", flags->output, "With --shape: type of the output layer")->needs(shape);
   add_model_flags(*app, flags->model, 2048);
   app->callback([&program, flags] { program.action = [flags] { inspect(*flags); }; });
 }

@@ -9,6 +9,7 @@
 #include "evaluation.hpp"
 #include "failure.hpp"
 #include "files.hpp"
+#include "numbers.hpp"
 #include "options.hpp"
 #include "program.hpp"
 #include "progress.hpp"
@@ -19,7 +20,7 @@ namespace {
 struct LogitsFlags {
   ModelFlags model;
   std::string path;
-  std::vector<std::int32_t> tokens;
+  std::string ids;
   std::uint32_t top = 0;
 };
 
@@ -54,23 +55,28 @@ void print_top(std::span<const float> logits, std::size_t top) {
 }
 
 void logits(LogitsFlags flags) {
-  flags.model.context = std::max(flags.model.context, static_cast<std::uint32_t>(flags.tokens.size()));
+  const std::vector<std::int32_t> tokens = parse_ids(flags.ids, "--tokens");
+  if (flags.model.context_given && flags.model.context < tokens.size())
+    bad_usage("--ctx {}: {} tokens do not fit; leave --ctx out, or give {} at least", flags.model.context,
+              tokens.size(), tokens.size());
+  if (!flags.model.context_given) flags.model.context = static_cast<std::uint32_t>(tokens.size());
   Engine engine = load_engine(flags.path, evaluating(engine_options(flags.model)));
-  for (const std::int32_t token : flags.tokens)
-    if (token < 0 || static_cast<std::uint32_t>(token) >= engine.model().vocab)
+  for (const std::int32_t token : tokens)
+    if (static_cast<std::uint32_t>(token) >= engine.model().vocab)
       bad_input("--tokens: {} is no token of {}; ids go from 0 to {}", token, flags.path, engine.model().vocab - 1);
   Session session = take(engine.open_session({.format = PromptFormat::text}), flags.path);
   Progress bar("logits");
   std::fputs("{\"logits\": [", stdout);
-  evaluate(session, flags.tokens, flags.path, [&](std::size_t i, std::span<const float> row) {
+  const bool whole = evaluate(session, tokens, flags.path, [&](std::size_t i, std::span<const float> row) {
     if (i != 0) std::fputs(", ", stdout);
     if (flags.top != 0)
       print_top(row, flags.top);
     else
       print_row(row);
-    bar.show(static_cast<double>(i) / static_cast<double>(flags.tokens.size()));
+    bar.show(static_cast<double>(i) / static_cast<double>(tokens.size()));
   });
-  std::fputs("]}\n", stdout);
+  bar.clear();
+  std::fputs(whole ? "]}\n" : "], \"interrupted\": true}\n", stdout);
 }
 
 }  // namespace
@@ -79,9 +85,9 @@ void add_logits(Program& program) {
   auto flags = std::make_shared<LogitsFlags>();
   CLI::App* app = program.app.add_subcommand("logits", "The logits after each of some tokens, as JSON");
   app->add_option("model", flags->path, "GGUF file")->required();
-  app->add_option("--tokens", flags->tokens, "Token ids: 1,2,3")->required()->delimiter(',')->allow_extra_args(false);
+  app->add_option("--tokens", flags->ids, "Token ids: 1,2,3")->required();
   app->add_option("--top", flags->top, "Only the N largest, as [id, logit]; default: the whole row")
-      ->check(CLI::Range(1u, 1u << 24));
+      ->transform(whole(1, 1 << 24));
   add_model_flags(*app, flags->model, 1);
   app->callback([&program, flags] { program.action = [flags] { logits(*flags); }; });
 }

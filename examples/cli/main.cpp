@@ -68,7 +68,7 @@ int main(int argc, char** argv) {
     return kinglet::cli::run(argc, argv);
   } catch (const kinglet::cli::Failure& failure) {
     std::fflush(stdout);
-    kinglet::cli::say(failure.line);
+    if (!failure.line.empty()) kinglet::cli::say(failure.line);
     return failure.code;
   } catch (const std::bad_alloc&) {
     kinglet::cli::say("out of memory; a smaller --ctx, or another model, needs less");

@@ -2,9 +2,14 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <limits>
 #include <thread>
 
+#include <kinglet/text/stream_decoder.hpp>
+
 #include "failure.hpp"
+#include "files.hpp"
+#include "numbers.hpp"
 
 namespace kinglet::cli {
 namespace {
@@ -19,7 +24,7 @@ void log_line(void*, LogLevel level, const char* message) {
 void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   flags.context = context;
   app.add_option("--threads", flags.threads, "Threads to compute with (default: one per processor, at most 8)")
-      ->check(CLI::Range(1u, 256u));
+      ->transform(whole(1, 256u));
   app.add_option_function<std::uint32_t>(
          "--ctx",
          [&flags](std::uint32_t tokens) {
@@ -27,16 +32,16 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
            flags.context_given = true;
          },
          "Tokens a session can hold (default: " + std::to_string(context) + ", or what the model was trained for)")
-      ->check(CLI::Range(1u, 1u << 24));
+      ->transform(whole(1, 1 << 24));
   app.add_option("--memory-limit", flags.memory_limit,
-                 "Bytes the model and all its buffers may take (k, m, g: times 1024)")
-      ->transform(CLI::AsSizeValue(false));
+                 "Bytes the model and all its buffers may take (k, m, g: times 1024); 0 = no limit")
+      ->transform(size());
   app.add_option("--backend", flags.backend,
                  "scalar, avx2, avx512, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
   app.add_option("--device", flags.device, "GPU to use, with --backend cuda (default: the first, 0)")
-      ->check(CLI::Range(0, 1024));
+      ->transform(whole(0, 1024));
   app.add_option("--gpu-layers", flags.gpu_layers, "Layers on the GPU, the others on the CPU (default: as many as fit)")
-      ->check(CLI::Range(0, 4096));
+      ->transform(whole(0, 4096));
   app.add_option("--activations", flags.activations, "What products read: fp32, int8 or fp8")
       ->check(CLI::IsMember({"fp32", "int8", "fp8"}))
       ->capture_default_str();
@@ -50,11 +55,11 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
       ->check(CLI::IsMember({"exact", "device"}))
       ->capture_default_str();
   app.add_option("--window", flags.window, "Positions a token sees back, itself included; 0 = all")
-      ->check(CLI::Range(0u, 1u << 24));
+      ->transform(whole(0, 1 << 24));
   app.add_option("--globals", flags.globals, "First positions that are always seen; needs --window")
-      ->check(CLI::Range(0u, 1u << 24));
+      ->transform(whole(0, 1 << 24));
   app.add_option("--gate", flags.gate, "Share of each product's inputs that the sparse gate drops, [0, 1)")
-      ->check(CLI::Range(0.0f, 0.999999f));
+      ->transform(real(0.0, 0.999999));
   app.add_option("--output-weights", flags.output_weights,
                  "Re-quantize the output layer while loading: int8 (q8_0) or int4 (q4_0), at some loss")
       ->check(CLI::IsMember({"int8", "q8_0", "int4", "q4_0"}));
@@ -63,27 +68,35 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
 }
 
 void add_sampling_flags(CLI::App& app, SamplingFlags& flags) {
-  app.add_option("-n", flags.tokens, "Tokens to generate at most; 0 = as many as fit")
-      ->check(CLI::Range(0u, 1u << 24))
+  app.add_option_function<std::uint32_t>(
+         "-n",
+         [&flags](std::uint32_t tokens) {
+           flags.tokens = tokens;
+           flags.tokens_given = true;
+         },
+         "Tokens to generate at most; 0 = as many as fit (default: " + std::to_string(flags.tokens) +
+             ", fewer where the context holds no more)")
+      ->transform(whole(0, 1 << 24));
+  app.add_option("--seed", flags.seed, "Seed of the random choices")
+      ->transform(whole(0, std::numeric_limits<std::uint64_t>::max()))
       ->capture_default_str();
-  app.add_option("--seed", flags.seed, "Seed of the random choices")->capture_default_str();
   app.add_option("--temp", flags.temperature, "Temperature; 0 = always the most probable token")
-      ->check(CLI::Range(0.0f, 100.0f))
+      ->transform(real(0.0, 100.0))
       ->capture_default_str();
   app.add_option("--top-k", flags.top_k, "Choose among the k most probable tokens; 0 = all")
-      ->check(CLI::Range(0, 1 << 30));
+      ->transform(whole(0, 1 << 30));
   app.add_option("--top-p", flags.top_p, "Choose among the most probable tokens up to this probability")
-      ->check(CLI::Range(1e-6f, 1.0f));
+      ->transform(real(1e-6, 1.0));
   app.add_option("--min-p", flags.min_p, "Drop tokens below this share of the best one's probability")
-      ->check(CLI::Range(0.0f, 1.0f));
+      ->transform(real(0.0, 1.0));
   app.add_option("--typical-p", flags.typical_p, "Choose among the typical tokens up to this probability")
-      ->check(CLI::Range(1e-6f, 1.0f));
+      ->transform(real(1e-6, 1.0));
   app.add_option("--repeat-penalty", flags.repetition_penalty, "Divides the logits of tokens seen before")
-      ->check(CLI::Range(0.01f, 100.0f));
+      ->transform(real(0.01, 100.0));
   app.add_option("--presence-penalty", flags.presence_penalty, "Taken from the logits of tokens seen before")
-      ->check(CLI::Range(-100.0f, 100.0f));
+      ->transform(real(-100.0, 100.0));
   app.add_option("--frequency-penalty", flags.frequency_penalty, "The same, for each time they were seen")
-      ->check(CLI::Range(-100.0f, 100.0f));
+      ->transform(real(-100.0, 100.0));
   app.add_option("--stop", flags.stop, "End before this text; may be given several times");
 }
 
@@ -119,6 +132,23 @@ EngineOptions engine_options(const ModelFlags& flags) {
   options.pre_tokenizer = flags.pre_tokenizer;
   options.hooks.log = log_line;
   return options;
+}
+
+void check_sampling(const SamplingFlags& flags) {
+  constexpr std::size_t most = 16;
+  constexpr std::size_t longest = text::StreamDecoder::longest_stop;
+  if (flags.stop.size() > most) bad_usage("--stop: {} of them; at most {} are possible", flags.stop.size(), most);
+  for (const std::string& stop : flags.stop)
+    if (stop.empty() || stop.size() > longest || not_text(stop) != std::string::npos)
+      bad_usage("--stop '{:.60}': is empty, not UTF-8 text or longer than {} bytes", stop, longest);
+  if (flags.temperature > 0) return;
+  const char* idle = flags.top_k != 0         ? "--top-k"
+                     : flags.top_p < 1.0f     ? "--top-p"
+                     : flags.min_p > 0.0f     ? "--min-p"
+                     : flags.typical_p < 1.0f ? "--typical-p"
+                                              : nullptr;
+  if (idle != nullptr)
+    std::fprintf(stderr, "kinglet: note: %s changes nothing at --temp 0, which takes the most probable token\n", idle);
 }
 
 SamplerOptions sampler_options(const SamplingFlags& flags) {

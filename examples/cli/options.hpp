@@ -31,6 +31,7 @@ struct ModelFlags {
 
 struct SamplingFlags {
   std::uint32_t tokens = 256;
+  bool tokens_given = false;  ///< else fewer will do where the context holds no more
   std::uint64_t seed = 0;
   float temperature = 0.0f;
   std::int32_t top_k = 0;
@@ -50,6 +51,8 @@ void add_sampling_flags(CLI::App& app, SamplingFlags& flags);
 /// The engine's options for one session; views into `flags`. Fails on what this build does not do and on
 /// contradictions.
 EngineOptions engine_options(const ModelFlags& flags);
+/// Fails on stop texts that cannot be; notes on stderr what changes nothing at --temp 0.
+void check_sampling(const SamplingFlags& flags);
 SamplerOptions sampler_options(const SamplingFlags& flags);
 
 }  // namespace kinglet::cli

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 #include "failure.hpp"
 
 namespace kinglet::cli {
@@ -36,6 +38,10 @@ void OutputFile::done() {
   std::error_code ignored;
   std::filesystem::remove(part_, ignored);
   bad_input("'{}' could not be written; is the disk full?", path_);
+}
+
+void report_interrupted(const std::string& path, bool json) {
+  if (json) std::puts(nlohmann::ordered_json{{"path", path}, {"bytes", 0}, {"interrupted", true}}.dump().c_str());
 }
 
 }  // namespace kinglet::cli

@@ -25,4 +25,7 @@ class OutputFile {
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> file_;
 };
 
+/// What there is where Ctrl-C ended the writing: with `json` the path, 0 bytes and "interrupted".
+void report_interrupted(const std::string& path, bool json);
+
 }  // namespace kinglet::cli

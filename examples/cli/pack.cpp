@@ -39,7 +39,7 @@ void pack(const PackFlags& flags) {
     return !interrupted();
   };
   const Status packed = model::pack(file, target.sink(), std::pmr::new_delete_resource(), {&bar, show});
-  if (interrupted()) return;
+  if (interrupted()) return report_interrupted(flags.out, flags.json);
   const bool writing = packed.error().code == Errc::io_error;
   if (!packed) bad_input("{}: {}", writing ? flags.out : flags.in, static_cast<const char*>(packed.error().message));
   target.done();

@@ -16,7 +16,7 @@ void Progress::show(double share) {
   if (!terminal_) return;
   const Clock::time_point now = Clock::now();
   const double spent = std::chrono::duration<double>(now - start_).count();
-  const double left = share > 0 ? spent / share - spent : 3600.0;
+  const double left = share > 0 ? spent / share - spent : 0.0;
   if (!visible_ && (spent < 0.3 || spent + left < 2.0)) return;
   if (visible_ && now - shown_ < std::chrono::milliseconds(100)) return;
   shown_ = now;

@@ -70,6 +70,15 @@ std::vector<Change> plan(const model::Gguf& file, const QuantizeFlags& flags) {
   return changes;
 }
 
+/// Fails where --method was given and no weights are made that it changes.
+void check_method(const QuantizeFlags& flags) {
+  const quant::Format weights = parse_type(flags.weights, "--weights");
+  const quant::Format output = flags.output.empty() ? weights : parse_type(flags.output, "--output-type");
+  for (const quant::Format format : {weights, output})
+    if (format == quant::Format::q4_0 || format == quant::Format::q6_k) return;
+  bad_usage("--method: changes nothing in {} weights, which are rounded to nearest; leave it out", flags.weights);
+}
+
 void add_header(model::GgufWriter& out, const model::Gguf& file, const std::vector<Change>& changes,
                 const QuantizeFlags& flags) {
   for (const model::Gguf::Entry& entry : file.entries())
@@ -131,7 +140,7 @@ void quantize(const QuantizeFlags& flags) {
   for (const Change& change : changes) {
     const std::uint64_t n = change.tensor->elements();
     for (std::uint64_t at = 0; at < n; at += at_once) {
-      if (interrupted()) return;
+      if (interrupted()) return report_interrupted(flags.out, flags.json);
       convert(change, at, static_cast<std::size_t>(std::min(at_once, n - at)), method, out, loss, flags);
       bar.show(static_cast<double>(done + at) / static_cast<double>(all));
     }
@@ -161,15 +170,17 @@ void add_quantize(Program& program) {
   app->add_option(
       "--output-type", flags->output,
       "Type of the output layer (default: beside q4_0 q6_k, or q8_0 where that does not fit; else the same)");
-  app->add_option("--method", flags->method, "rtn: round to nearest; lsq: least squares")
-      ->check(CLI::IsMember({"rtn", "lsq"}))
-      ->capture_default_str();
+  CLI::Option* method =
+      app->add_option("--method", flags->method, "For int4 and q6_k: rtn: round to nearest; lsq: least squares")
+          ->check(CLI::IsMember({"rtn", "lsq"}))
+          ->capture_default_str();
   app->add_option("--group", flags->group, "Weights that share a scale; this build writes 32")
       ->check(CLI::IsMember({32u, 128u}))
       ->capture_default_str();
   app->add_flag("--json", flags->json, "One JSON object on stdout");
-  app->callback([&program, flags] {
-    program.action = [flags] {
+  app->callback([&program, flags, method] {
+    program.action = [flags, chosen = method->count() > 0] {
+      if (chosen) check_method(*flags);
       if (flags->group != 32) bad_usage("--group 128: this build writes groups of 32, which is GGUF's Q4_0");
       quantize(*flags);
     };

@@ -28,6 +28,10 @@ struct RunFlags {
 
 void run(const RunFlags& flags) {
   EngineOptions options = engine_options(flags.model);
+  check_sampling(flags.sampling);
+  check_system(flags.system);
+  if (flags.format == "text" && !flags.system.empty())
+    bad_usage("--system: a text that is continued has none; leave it out, or take --format chat");
   std::string prompt = flags.prompt;
   if (!flags.prompt_given) {
     if (isatty(STDIN_FILENO) != 0) std::fputs("kinglet: type the prompt, then Ctrl-D\n", stderr);
@@ -43,10 +47,14 @@ void run(const RunFlags& flags) {
   SessionOptions session_options;
   session_options.format = prompt_format(flags.format);
   session_options.system = flags.system;
-  Session session = take(engine.open_session(session_options), path);
+  Result<Session> opened = engine.open_session(session_options);
+  if (opened.error().code == Errc::invalid_argument && !flags.system.empty())
+    bad_input("--system: {} has no chat template, and so no system message; leave it out", path);
+  Session session = take(std::move(opened), path);
 
   const bool json = flags.model.json;
-  const Generation made = generate(engine, session, prompt, flags.sampling, [&](std::string_view text) {
+  submit_fitting(session, prompt, flags.sampling, options.context);
+  const Generation made = speak(engine, session, 0, [&](std::string_view text) {
     if (json) return;
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);

@@ -1,12 +1,15 @@
 // examples/cli/synth.cpp: kinglet synth: a model of a known shape with random weights
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <memory>
 
 #include <nlohmann/json.hpp>
 
 #include "interrupt.hpp"
 #include "layout.hpp"
+#include "numbers.hpp"
+#include "output_file.hpp"
 #include "program.hpp"
 #include "shapes.hpp"
 #include "synthesis.hpp"
@@ -25,7 +28,8 @@ struct SynthFlags {
 
 void synth(const SynthFlags& flags) {
   synthesize(flags.shape, flags.path, parse_type(flags.weights, "--weights"), flags.output, flags.seed);
-  if (!flags.json || interrupted()) return;
+  if (interrupted()) return report_interrupted(flags.path, flags.json);
+  if (!flags.json) return;
   nlohmann::ordered_json out;
   out["path"] = flags.path;
   out["shape"] = flags.shape;
@@ -45,7 +49,9 @@ void add_synth(Program& program) {
   app->add_option(
       "--output-type", flags->output,
       "Type of the output layer (default: beside q4_0 q6_k, or q8_0 where that does not fit; else the same)");
-  app->add_option("--seed", flags->seed, "Seed of weights and words")->capture_default_str();
+  app->add_option("--seed", flags->seed, "Seed of weights and words")
+      ->transform(whole(0, std::numeric_limits<std::uint64_t>::max()))
+      ->capture_default_str();
   app->add_flag("--json", flags->json, "One JSON object on stdout");
   app->callback([&program, flags] { program.action = [flags] { synth(*flags); }; });
 }

@@ -1,5 +1,6 @@
 #include "synthesis.hpp"
 
+#include <filesystem>
 #include <memory_resource>
 #include <span>
 #include <vector>
@@ -99,31 +100,65 @@ bool write_tensors(GgufWriter& out, const std::vector<TensorPlan>& tensors, std:
   return true;
 }
 
-}  // namespace
+/// What is to be made, checked.
+struct Synthesis {
+  const Shape& shape;
+  quant::Format weights;
+  std::vector<TensorPlan> tensors;
+};
 
-void synthesize(const std::string& name, const std::string& path, quant::Format weights, const std::string& output,
-                std::uint64_t seed) {
+Synthesis plan(const std::string& name, quant::Format weights, const std::string& output) {
   const Shape* shape = find_shape(name);
   if (shape == nullptr) bad_usage("{}: no such shape; it is one of {}", name, shape_names());
   const quant::Format last = output.empty() ? output_format(weights, shape->dim) : parse_type(output, "--output-type");
   if (weights == quant::Format::q6_k) bad_usage("--weights q6_k: only the output layer can have it; see --output-type");
-  const std::vector<TensorPlan> tensors = tensors_of(*shape, weights, last);
-  OutputFile file(path);
-  GgufWriter out(file.sink(), std::pmr::new_delete_resource());
-  add_sizes(out, *shape, weights, path);
-  add_vocabulary(out, *shape, seed, path);
-  for (const TensorPlan& tensor : tensors) {
+  Synthesis made{*shape, weights, tensors_of(*shape, weights, last)};
+  for (const TensorPlan& tensor : made.tensors) {
     const quant::FormatInfo& format = quant::info(tensor.format);
     if (tensor.cols % format.block != 0)
       bad_usage("--output-type: {} has {} columns, which {} (blocks of {}) cannot hold; choose another type",
                 tensor.name, tensor.cols, format.name, format.block);
+  }
+  return made;
+}
+
+/// Everything but the weights.
+void write_head(GgufWriter& out, const Synthesis& made, std::uint64_t seed, const std::string& path) {
+  add_sizes(out, made.shape, made.weights, path);
+  add_vocabulary(out, made.shape, seed, path);
+  for (const TensorPlan& tensor : made.tensors) {
     const std::uint64_t dims[2] = {tensor.cols, tensor.rows};
     check(out.add_tensor(tensor.name, std::span(dims, tensor.rows == 0 ? 1 : 2), tensor.format), path);
   }
   check(out.begin(), path);
-  if (!write_tensors(out, tensors, seed, path)) return;
+}
+
+}  // namespace
+
+void synthesize(const std::string& name, const std::string& path, quant::Format weights, const std::string& output,
+                std::uint64_t seed) {
+  const Synthesis made = plan(name, weights, output);
+  OutputFile file(path);
+  GgufWriter out(file.sink(), std::pmr::new_delete_resource());
+  write_head(out, made, seed, path);
+  if (!write_tensors(out, made.tensors, seed, path)) return;
   check(out.finish(), path);
   file.done();
+}
+
+void synthesize_hollow(const std::string& name, const std::string& path, quant::Format weights,
+                       const std::string& output, std::uint64_t seed) {
+  constexpr std::uint32_t alignment = 32;
+  const Synthesis made = plan(name, weights, output);
+  OutputFile file(path);
+  GgufWriter out(file.sink(), std::pmr::new_delete_resource(), alignment);
+  write_head(out, made, seed, path);
+  file.done();
+  std::uint64_t bytes = 0;
+  for (const TensorPlan& tensor : made.tensors) bytes += (tensor.bytes() + alignment - 1) / alignment * alignment;
+  std::error_code error;
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) + bytes, error);
+  if (error) bad_input("'{}' cannot be made {} bytes longer: {}", path, bytes, error.message());
 }
 
 }  // namespace kinglet::cli

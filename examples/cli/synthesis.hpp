@@ -13,4 +13,8 @@ namespace kinglet::cli {
 void synthesize(const std::string& shape, const std::string& path, quant::Format weights, const std::string& output,
                 std::uint64_t seed);
 
+/// The same file with a hole (zeros that take no room on the disk) where its weights would be.
+void synthesize_hollow(const std::string& shape, const std::string& path, quant::Format weights,
+                       const std::string& output, std::uint64_t seed);
+
 }  // namespace kinglet::cli

@@ -82,9 +82,10 @@ void add_tokenize(Program& program) {
   CLI::App* app = program.app.add_subcommand("tokenize", "Text on stdin to token ids, or back");
   app->add_option("model", flags->path, "GGUF file; one without weights will do")->required();
   CLI::Option* no_bos = app->add_flag("--no-bos", flags->no_bos, "Add no BOS (and no EOS), whatever the model says");
-  app->add_flag("--decode", flags->decode, "Ids on stdin to text")->excludes(no_bos);
+  CLI::Option* decode = app->add_flag("--decode", flags->decode, "Ids on stdin to text")->excludes(no_bos);
   app->add_flag("--special", flags->special, "Take (or spell) control tokens as such");
-  app->add_option("--pre-tokenizer", flags->pre_tokenizer, "Cut text as this pre-tokenizer does, not as the file says");
+  app->add_option("--pre-tokenizer", flags->pre_tokenizer, "Cut text as this pre-tokenizer does, not as the file says")
+      ->excludes(decode);
   app->add_flag("--json", flags->json, "One JSON object on stdout");
   app->callback([&program, flags] { program.action = [flags] { tokenize(*flags); }; });
 }
