@@ -116,6 +116,8 @@ KINGLET_DEVICE std::uint32_t codes(const Bytes& block, unsigned g, unsigned w) {
     return iq4_nl_word(nibbles<F>(block, 2, w));
   } else if constexpr (F == Format::mxfp4) {
     return e2m1_word(nibbles<F>(block, 1, w));
+  } else if constexpr (F == Format::int4_128) {
+    return bytes_minus(nibbles<F>(block, 2 + 16 * g, w), 8);
   } else if constexpr (F == Format::q2_k) {
     return (four<F>(block, 16 + 32 * (g / 4) + 4 * w) >> (2 * (g % 4))) & 0x03030303u;
   } else if constexpr (F == Format::q3_k) {
@@ -128,8 +130,7 @@ KINGLET_DEVICE std::uint32_t codes(const Bytes& block, unsigned g, unsigned w) {
     return low | ((four<F>(block, 16 + 4 * w) >> g) & 0x01010101u) << 4;
   } else {
     static_assert(F == Format::q6_k);
-    const std::uint32_t low =
-        (four<F>(block, 64 * (g / 4) + 32 * (g % 2) + 4 * w) >> (4 * (g % 4 / 2))) & 0x0f0f0f0fu;
+    const std::uint32_t low = (four<F>(block, 64 * (g / 4) + 32 * (g % 2) + 4 * w) >> (4 * (g % 4 / 2))) & 0x0f0f0f0fu;
     const std::uint32_t high = (four<F>(block, 128 + 32 * (g / 4) + 4 * w) >> (2 * (g % 4))) & 0x03030303u;
     return bytes_minus(low | high << 4, 32);
   }
@@ -139,7 +140,8 @@ KINGLET_DEVICE std::uint32_t codes(const Bytes& block, unsigned g, unsigned w) {
 template <Format F, class Bytes>
 KINGLET_DEVICE Scales scales(const Bytes& block, unsigned g) {
   Scales s{0.0f, 0.0f, {1, 1}, {0, 0}};
-  if constexpr (F == Format::q4_0 || F == Format::q5_0 || F == Format::q8_0 || F == Format::iq4_nl) {
+  if constexpr (F == Format::q4_0 || F == Format::q5_0 || F == Format::q8_0 || F == Format::iq4_nl ||
+                F == Format::int4_128) {
     s.d = half_float<F>(block, 0);
   } else if constexpr (F == Format::q4_1 || F == Format::q5_1) {
     s.d = half_float<F>(block, 0);
@@ -179,7 +181,8 @@ KINGLET_DEVICE Scales scales(const Bytes& block, unsigned g) {
   } else {
     static_assert(F == Format::q6_k);
     s.d = half_float<F>(block, 208);
-    for (unsigned h = 0; h < 2; ++h) s.scale[h] = static_cast<std::int8_t>(static_cast<std::uint8_t>(block[192 + 2 * g + h]));
+    for (unsigned h = 0; h < 2; ++h)
+      s.scale[h] = static_cast<std::int8_t>(static_cast<std::uint8_t>(block[192 + 2 * g + h]));
   }
   return s;
 }

@@ -57,6 +57,8 @@ void widen(const std::byte* data, std::size_t n, float* out, ToFloat to_float) n
 const FormatInfo& info(Format format) noexcept { return format_infos[static_cast<std::size_t>(format) % format_count]; }
 
 const GgufType* gguf_type(std::uint32_t type) noexcept {
+  static constexpr GgufType own = {"INT4_128", 128, 66};
+  if (type == int4_128_type) return &own;
   return type < std::size(gguf_types) ? &gguf_types[type] : nullptr;
 }
 

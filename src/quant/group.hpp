@@ -12,11 +12,14 @@
 namespace kinglet::quant {
 
 inline constexpr FormatInfo format_infos[format_count] = {
-    {Format::f32, "F32", 0, 1, 4},        {Format::f16, "F16", 1, 1, 2},          {Format::bf16, "BF16", 30, 1, 2},
-    {Format::q4_0, "Q4_0", 2, 32, 18},    {Format::q4_1, "Q4_1", 3, 32, 20},      {Format::q5_0, "Q5_0", 6, 32, 22},
-    {Format::q5_1, "Q5_1", 7, 32, 24},    {Format::q8_0, "Q8_0", 8, 32, 34},      {Format::q2_k, "Q2_K", 10, 256, 84},
-    {Format::q3_k, "Q3_K", 11, 256, 110}, {Format::q4_k, "Q4_K", 12, 256, 144},   {Format::q5_k, "Q5_K", 13, 256, 176},
-    {Format::q6_k, "Q6_K", 14, 256, 210}, {Format::iq4_nl, "IQ4_NL", 20, 32, 18}, {Format::mxfp4, "MXFP4", 39, 32, 17},
+    {Format::f32, "F32", 0, 1, 4},        {Format::f16, "F16", 1, 1, 2},
+    {Format::bf16, "BF16", 30, 1, 2},     {Format::q4_0, "Q4_0", 2, 32, 18},
+    {Format::q4_1, "Q4_1", 3, 32, 20},    {Format::q5_0, "Q5_0", 6, 32, 22},
+    {Format::q5_1, "Q5_1", 7, 32, 24},    {Format::q8_0, "Q8_0", 8, 32, 34},
+    {Format::q2_k, "Q2_K", 10, 256, 84},  {Format::q3_k, "Q3_K", 11, 256, 110},
+    {Format::q4_k, "Q4_K", 12, 256, 144}, {Format::q5_k, "Q5_K", 13, 256, 176},
+    {Format::q6_k, "Q6_K", 14, 256, 210}, {Format::iq4_nl, "IQ4_NL", 20, 32, 18},
+    {Format::mxfp4, "MXFP4", 39, 32, 17}, {Format::int4_128, "INT4_128", int4_128_type, 128, 66},
 };
 
 template <Format F>
@@ -30,7 +33,9 @@ struct Group {
   float dmin;
 };
 
-KINGLET_HD constexpr bool is_float(Format f) noexcept { return f == Format::f32 || f == Format::f16 || f == Format::bf16; }
+KINGLET_HD constexpr bool is_float(Format f) noexcept {
+  return f == Format::f32 || f == Format::f16 || f == Format::bf16;
+}
 
 KINGLET_HD constexpr bool has_min(Format f) noexcept {
   return f == Format::q4_1 || f == Format::q5_1 || f == Format::q2_k || f == Format::q4_k || f == Format::q5_k;
@@ -48,7 +53,9 @@ inline float half_at(const std::uint8_t* p) noexcept {
 }
 
 /// 2^(e - 128), half of what the E8M0 code means: the values of its table are doubled.
-KINGLET_HD inline float e8m0_half(std::uint32_t e) noexcept { return core::bits_float(e < 2 ? 0x00200000u << e : (e - 1) << 23); }
+KINGLET_HD inline float e8m0_half(std::uint32_t e) noexcept {
+  return core::bits_float(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+}
 
 inline std::int8_t narrow(int x) noexcept { return static_cast<std::int8_t>(x); }
 
@@ -110,6 +117,9 @@ inline void unpack(const std::uint8_t* block, unsigned g, Group& out) noexcept {
   } else if constexpr (F == Format::mxfp4) {
     unscaled(out, e8m0_half(block[0]));
     nibbles(block + 1, out, [](int low, unsigned) { return e2m1_values[low]; });
+  } else if constexpr (F == Format::int4_128) {
+    unscaled(out, half_at(block));
+    nibbles(block + 2 + 16 * g, out, [](int low, unsigned) { return low - 8; });
   } else if constexpr (F == Format::q2_k) {
     out.d = half_at(block + 80);
     out.dmin = -half_at(block + 82);
@@ -183,6 +193,7 @@ inline void with_quantized(Format format, Visit&& visit) {
     case Format::q6_k: return visit.template operator()<Format::q6_k>();
     case Format::iq4_nl: return visit.template operator()<Format::iq4_nl>();
     case Format::mxfp4: return visit.template operator()<Format::mxfp4>();
+    case Format::int4_128: return visit.template operator()<Format::int4_128>();
   }
 }
 

@@ -83,6 +83,21 @@ TEST_CASE("a model gives the CPU's bits: blocks of 256") {
   compare(shape, k_quants, 64, 10, 10);
 }
 
+TEST_CASE("a model gives the CPU's bits: groups of 128") {
+  ContextShape shape = small(quantized_shape());
+  shape.dim = 128;
+  shape.heads = 4;
+  shape.ffn = 384;
+  shape.layers = 1;
+  shape.vocab = 37;
+  for (const auto activations : {Activations::int8, Activations::fp8, Activations::fp32}) {
+    shape.activations = activations;
+    for (const std::uint32_t chunk : {1u, 7u, 9u, 33u}) {
+      compare(shape, {quant::Format::int4_128}, 32, chunk == 33 ? 33 : 9, chunk);
+    }
+  }
+}
+
 TEST_CASE("the gate drops the CPU's channels") {
   ContextShape shape = small(odd_shape());
   for (const float gate : {0.01f, 0.5f, 0.97f}) {

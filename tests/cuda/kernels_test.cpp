@@ -12,10 +12,10 @@ using namespace kinglet::test;
 
 namespace {
 
-constexpr quant::Format quantized[] = {quant::Format::q8_0,   quant::Format::q4_0, quant::Format::q4_1,
-                                       quant::Format::q5_0,   quant::Format::q5_1, quant::Format::mxfp4,
-                                       quant::Format::iq4_nl, quant::Format::q2_k, quant::Format::q3_k,
-                                       quant::Format::q4_k,   quant::Format::q5_k, quant::Format::q6_k};
+constexpr quant::Format quantized[] = {
+    quant::Format::q8_0,  quant::Format::q4_0,   quant::Format::q4_1,    quant::Format::q5_0, quant::Format::q5_1,
+    quant::Format::mxfp4, quant::Format::iq4_nl, quant::Format::q2_k,    quant::Format::q3_k, quant::Format::q4_k,
+    quant::Format::q5_k,  quant::Format::q6_k,   quant::Format::int4_128};
 
 /// The kernels that are compiled for a device.
 std::set<std::string> all_kernels() {

@@ -6,6 +6,7 @@
 #include "tests/counting.hpp"
 #include "tests/data.hpp"
 #include "tests/engine/tiny_engine.hpp"
+#include "tests/quant/int4_128.hpp"
 
 using namespace kinglet;
 using test::says;
@@ -97,6 +98,34 @@ TEST_CASE("a packed file has the logits of its original, whatever the backend, t
         }
       }
     }
+  }
+}
+
+TEST_CASE("a file in INT4_128 has the logits of Q4_0 with its scales, and keeps its rows when it is packed") {
+  test::TinyShape shape;
+  shape.dim = shape.ffn = 128;
+  shape.head_dim = 32;
+  const auto model = [&](bool wide) {
+    test::GgufBytes file = test::tiny_model(shape);
+    for (auto& tensor : file.tensors) {
+      if (tensor.dims.size() != 2) continue;
+      std::vector<float> values(tensor.data.size() / sizeof(float));
+      std::memcpy(values.data(), tensor.data.data(), tensor.data.size());
+      const auto blocks = test::pack_int4_128(values);
+      const bool own = wide && tensor.name.find("ffn_down") == std::string::npos;  // a format of strips beside it
+      const auto data = own ? blocks : test::as_q4_0(blocks);
+      tensor.data.assign(reinterpret_cast<const char*>(data.data()), data.size());
+      tensor.type = quant::info(own ? quant::Format::int4_128 : quant::Format::q4_0).gguf_type;
+    }
+    return file.bytes();
+  };
+  const std::string wide = model(true), plain = model(false), rows = packed(wide);
+  for (const Activations activations : {Activations::int8, Activations::fp32, Activations::fp8}) {
+    EngineOptions options = test::small_options();
+    options.activations = activations;
+    const auto expected = logits(plain, options);
+    CHECK(logits(wide, options) == expected);
+    CHECK(logits(rows, options) == expected);
   }
 }
 

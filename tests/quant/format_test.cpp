@@ -47,7 +47,7 @@ void check_fixtures() {
     }
     ++seed;
   }
-  CHECK(seed == format_count);
+  CHECK(seed == format_count - 1);  // INT4_128, the last, is our own
 }
 
 }  // namespace
@@ -65,7 +65,7 @@ TEST_CASE("a block of Q4_0 is a scale and 32 nibbles") {
   }
 }
 
-TEST_CASE("every format gives the gguf package's values, bit for bit") { check_fixtures(); }
+TEST_CASE("every format of GGUF gives the gguf package's values, bit for bit") { check_fixtures(); }
 
 #if defined(__x86_64__)
 TEST_CASE("de-quantization does not depend on the host's floating-point settings") {
