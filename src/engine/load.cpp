@@ -8,6 +8,7 @@
 #include "core/fail.hpp"
 #include "engine/gpu_layers.hpp"
 #include "engine/options.hpp"
+#include "engine/shape.hpp"
 #include "engine/state.hpp"
 
 namespace kinglet::engine {
@@ -15,55 +16,6 @@ namespace {
 
 /// Bytes for what a submit needs in passing: a rendered prompt and what the template held meanwhile, its tokens.
 constexpr std::size_t scratch_base = 256 << 10, scratch_per_token = 64;
-
-ops::ContextShape shape_of(const EngineState& state) noexcept {
-  const model::ModelConfig& config = state.config;
-  const EngineOptions& options = state.options;
-  ops::ContextShape shape;
-  shape.dim = config.dim;
-  shape.layers = config.layers;
-  shape.heads = config.heads;
-  shape.kv_heads = config.kv_heads;
-  shape.head_dim = config.head_dim;
-  shape.ffn = config.ffn;
-  shape.vocab = config.vocab;
-  shape.norm_eps = config.norm_eps;
-  shape.rotary_pairs = config.rotary_pairs;
-  shape.rotary_steps = state.rotary_steps;
-  shape.activations = options.activations;
-  shape.kv = options.kv;
-  shape.scores = options.scores;
-  shape.window = options.window;
-  shape.globals = options.globals;
-  shape.gate = options.gate;
-  shape.max_rows = options.max_rows;
-  shape.max_logits = options.max_logits;
-  shape.max_sequences = std::min({options.max_sessions, options.max_rows, batch::most_sequences});
-  shape.pages = static_cast<std::uint32_t>((options.kv_tokens + kv::page_size - 1) / kv::page_size);
-  shape.threads = options.threads;
-  shape.stream = options.stream;
-  shape.device = options.device < 0 ? 0 : static_cast<std::uint32_t>(options.device);
-  return shape;
-}
-
-/// That of the plans of urgent sessions.
-ops::ContextShape urgent_shape_of(const EngineState& state) noexcept {
-  ops::ContextShape shape = shape_of(state);
-  shape.max_rows = state.options.urgent_rows;
-  shape.max_sequences = std::min(shape.max_sequences, shape.max_rows);
-  shape.max_logits = std::min(shape.max_logits, shape.max_rows);
-  return shape;
-}
-
-/// The host's progress, of which a part of the load is a stretch.
-struct Progress {
-  const EngineOptions& options;
-  float from = 0.0f;
-  Status at(float done) const noexcept {
-    if (options.progress == nullptr || options.progress(options.progress_user, done)) return {};
-    return Error{Errc::cancelled, "the load was cancelled"};
-  }
-};
 
 /// Loads into a fresh state.
 class Loader {
@@ -73,13 +25,12 @@ class Loader {
       : state_(state), options_(options), plan_(plan) {}
 
   Status all(std::string_view path, std::span<const std::byte> bytes, const ops::BackendInfo& backend) {
-    const Progress progress{plan_ == nullptr ? options_ : quiet_};
-    if (const Status s = progress.at(0.0f); !s) return s;
+    if (const Status s = progress(0.0f); !s) return s;
     if (const Status s = open_file(path, bytes); !s) return s;
     if (const Status s = open_text(); !s) return s;
-    if (const Status s = progress.at(0.1f); !s) return s;
+    if (const Status s = progress(0.1f); !s) return s;
     if (const Status s = open_backend(backend); !s) return s;
-    if (const Status s = progress.at(0.2f); !s) return s;
+    if (const Status s = progress(0.2f); !s) return s;
     if (const Status s = build(); !s) return s;
     if (const Status s = reserve(); !s) return s;
     if (const Status s = count(); !s) return s;
@@ -87,6 +38,14 @@ class Loader {
   }
 
  private:
+  /// Tells the host, in whose callback anything may have happened.
+  Status progress(float done) const noexcept {
+    if (plan_ == nullptr && options_.progress != nullptr && !options_.progress(options_.progress_user, done)) {
+      return Error{Errc::cancelled, "the load was cancelled"};
+    }
+    return state_.file.unchanged();
+  }
+
   Status open_file(std::string_view path, std::span<const std::byte> bytes) {
     // A plan maps the file in any case; a copy takes the same bytes.
     const FileAccess access = plan_ != nullptr ? FileAccess::map : options_.file_access;
@@ -313,7 +272,6 @@ class Loader {
 
   EngineState& state_;
   const EngineOptions& options_;
-  const EngineOptions quiet_;
   MemoryPlan* plan_;
   model::Placement place_;
   std::uint32_t cut_ = 0;  // layers that are not on the GPU

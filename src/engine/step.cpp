@@ -170,7 +170,6 @@ void find_requests(EngineState& state, OpenPlan& plan) noexcept {
 Status make_plan(EngineState& state, OpenPlan& plan) noexcept {
   find_requests(state, plan);
   if (plan.requests.empty()) return {};
-  if (const Status status = state.file.unchanged(); !status) return status;
   clear(plan);
   ++plan.made;
   if (&plan == &state.urgent) clear_way(state);
@@ -208,6 +207,10 @@ Result<bool> work_on(EngineState& state, OpenPlan& plan, Timer& timer, StepRepor
   if (!plan.open) {
     if (const Status status = make_plan(state, plan); !status) return status.error();
     if (!plan.open) return true;
+  }
+  if (const Status status = state.file.unchanged(); !status) {  // once a step, before the file is read
+    abandon(state, plan);
+    return status.error();
   }
   report.rows += static_cast<std::uint32_t>(plan.rows.size());
   (void)timer.lap();

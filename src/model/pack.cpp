@@ -163,8 +163,9 @@ class Packer {
   Status done(std::size_t bytes) noexcept {
     const std::uint64_t before = done_ / stretch;
     done_ += bytes;
-    if (done_ / stretch == before || progress_.at == nullptr) return {};
-    if (progress_.at(progress_.user, static_cast<float>(done_) / static_cast<float>(all_))) return {};
+    if (done_ / stretch == before) return {};
+    if (progress_.at == nullptr || progress_.at(progress_.user, static_cast<float>(done_) / static_cast<float>(all_)))
+      return file_.unchanged();
     return Error{Errc::cancelled, "packing was cancelled"};
   }
 
@@ -201,6 +202,7 @@ Status check_packed(const Gguf& file, PackProgress progress) noexcept {
       const std::size_t n = std::min(stretch, t.bytes - at);
       sum.add({t.data + at, n});
       done += n;
+      if (const Status s = file.unchanged(); !s) return s;
       if (progress.at != nullptr && !progress.at(progress.user, static_cast<float>(done) / static_cast<float>(all)))
         return Error{Errc::cancelled, "the check was cancelled"};
     }

@@ -86,6 +86,7 @@ Status requantize(const ops::WeightView& from, quant::Format to, std::pmr::memor
 }  // namespace
 
 Status Weights::find(Name name, std::uint32_t rows, std::uint32_t cols, ops::WeightView& out) const noexcept {
+  if (const Status status = file_.unchanged(); !status) return status;  // before anything of it is read
   const Spelling spelt(name);
   const std::string_view text = spelt;
   const TensorInfo* const tensor = file_.find(text);
@@ -194,6 +195,7 @@ Status Weights::requantized(Name name, std::uint32_t rows, std::uint32_t cols, q
 }
 
 Status Weights::vector(Name name, std::uint32_t n, const float*& out) const noexcept {
+  if (const Status status = file_.unchanged(); !status) return status;
   const Spelling spelt(name);
   const std::string_view text = spelt;
   const TensorInfo* const tensor = file_.find(text);

@@ -322,47 +322,6 @@ TEST_CASE("the host may lend its threads") {
   CHECK(host.most <= 3);
 }
 
-TEST_CASE("a file that changes while it is mapped is noticed at the next plan") {
-  const std::string bytes = test::tiny_model().bytes();
-  const test::TemporaryFile file(bytes);
-  for (const bool shrinks : {true, false}) {
-    std::ofstream(file.path(), std::ios::binary | std::ios::trunc) << bytes;
-    auto engine = Engine::load(file.path(), test::small_options());
-    REQUIRE(engine.ok());
-    auto session = engine->open_session();
-    REQUIRE(session->submit("abc", answer_of(5)).ok());
-    if (shrinks)
-      std::filesystem::resize_file(file.path(), 4096);
-    else
-      std::ofstream(file.path(), std::ios::binary | std::ios::app) << "more";
-    const auto step = engine->step(1h);
-    CHECK(step.error().code == Errc::io_error);
-    INFO(step.error().message);
-    CHECK(test::says(step.error(), "file"));
-    const std::int32_t ids[] = {1};
-    CHECK(session->stop().ok());
-    CHECK(session->evaluate(ids, [](std::uint32_t, std::span<const float>) {}).error().code == Errc::io_error);
-  }
-}
-
-TEST_CASE("a file that changes while it is loaded is noticed at the load's end") {
-  const test::TemporaryFile file(test::tiny_model().bytes());
-  EngineOptions options = test::small_options();
-  struct Writer {
-    std::string path;
-    bool done = false;
-  } writer{file.path()};
-  options.progress_user = &writer;
-  options.progress = [](void* user, float done) {
-    Writer& self = *static_cast<Writer*>(user);
-    if (done > 0.5f && !std::exchange(self.done, true)) std::ofstream(self.path, std::ios::app) << "more";
-    return true;
-  };
-  const auto engine = Engine::load(file.path(), options);
-  CHECK(writer.done);
-  CHECK(engine.error().code == Errc::io_error);
-}
-
 TEST_CASE("a load tells how far it is, and can be called off at every point") {
   const test::TemporaryFile file(test::tiny_model().bytes());
   struct Progress {

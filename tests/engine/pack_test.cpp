@@ -1,14 +1,15 @@
 // A packed file says what its original says, and is refused once it was altered; so does a re-quantized output layer.
-#include <kinglet/model/pack.hpp>
 #include <kinglet/model/vocabulary.hpp>
 #include <kinglet/quant/quantizer.hpp>
 
 #include "tests/counting.hpp"
 #include "tests/data.hpp"
+#include "tests/engine/packed_model.hpp"
 #include "tests/engine/tiny_engine.hpp"
 #include "tests/quant/int4_128.hpp"
 
 using namespace kinglet;
+using test::packed;
 using test::says;
 
 namespace {
@@ -34,22 +35,6 @@ test::GgufBytes quantized_model(bool tied) {
     tensor.type = quant::info(format).gguf_type;
   }
   return file;
-}
-
-std::string packed(const std::string& bytes) {
-  core::Memory memory;
-  const auto file = model::Gguf::from_memory(test::as_bytes(bytes), memory);
-  INFO(test::message(file.error()));
-  REQUIRE(file.ok());
-  std::string out;
-  const model::ByteSink sink{&out, [](void* user, const std::byte* data, std::size_t n) {
-                               static_cast<std::string*>(user)->append(reinterpret_cast<const char*>(data), n);
-                               return true;
-                             }};
-  const Status status = model::pack(*file, sink, &memory);
-  INFO(test::message(status.error()));
-  REQUIRE(status.ok());
-  return out;
 }
 
 std::vector<float> logits(Engine& engine) {
