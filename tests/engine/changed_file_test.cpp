@@ -22,7 +22,8 @@ std::string read(const std::string& path) {
 /// Models whose matrices the backend takes over, and those that it reads where they are mapped.
 std::vector<std::string> models() {
   const std::string tiny = test::tiny_model().bytes();
-  return {tiny, read(test::fixture("golden/models/q4.gguf")), read(test::fixture("golden/models/super.gguf")), test::packed(tiny)};
+  return {tiny, read(test::fixture("golden/models/q4.gguf")), read(test::fixture("golden/models/super.gguf")),
+          test::packed(tiny)};
 }
 
 /// Cuts a file to nothing at the n-th call of a load's progress.
