@@ -8,6 +8,7 @@
 #include <kinglet/core/memory.hpp>
 
 #include "core/fail.hpp"
+#include "text/ends.hpp"
 #include "text/tables.hpp"
 #include "text/unicode.hpp"
 
@@ -19,35 +20,6 @@ using core::fail;
 constexpr std::size_t most_pieces = std::size_t{1} << 30;
 constexpr std::size_t merges_ahead = 16;
 constexpr std::string_view blank = "\xe2\x96\x81";  // U+2581, a space in SentencePiece's pieces
-
-/// Pieces that end a reply in models in use. Where a file calls a `certain` one anything but a control piece, it is
-/// wrong.
-struct End {
-  std::string_view piece;
-  bool certain;
-};
-constexpr End ends[] = {
-    {"<|im_end|>", true},
-    {"<|eot_id|>", true},
-    {"<|eom_id|>", true},
-    {"<|endoftext|>", true},
-    {"<|end_of_text|>", true},
-    {"<end_of_turn>", true},
-    {"<|end|>", true},
-    {"<|end_of_turn|>", true},
-    {"<|return|>", true},
-    {"<|call|>", true},
-    {"<turn|>", false},
-    {"<end_of_utterance>", true},
-    {"<EOT>", false},
-    {"[EOT]", false},
-    {"<|EOT|>", true},
-    {"</s>", false},
-    {"<eos>", false},
-    {"<\xef\xbd\x9c"
-     "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
-     true},
-};
 
 int hex_digit(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
