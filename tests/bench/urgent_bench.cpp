@@ -12,22 +12,13 @@
 
 #include <kinglet/kinglet.hpp>
 
+#include "tests/bench/need.hpp"
+
 using namespace kinglet;
+using test::need;
 using Clock = std::chrono::steady_clock;
 
 namespace {
-
-template <class T>
-T need(Result<T> result) {
-  if (result) return std::move(*result);
-  std::fprintf(stderr, "%s\n", static_cast<const char*>(result.error().message));
-  std::exit(1);
-}
-void need(const Status& status) {
-  if (status) return;
-  std::fprintf(stderr, "%s\n", static_cast<const char*>(status.error().message));
-  std::exit(1);
-}
 
 /// Milliseconds from the submit to the first token.
 double wait(Engine& engine, bool urgent, bool alone, std::chrono::nanoseconds budget) {
