@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds the command, fetches a small model once and lets it answer:
-#   bash examples/run.sh [OPTIONS of `kinglet run`]
+#   bash examples/run.sh [OPTIONS of `kinglet run`, for instance -p "Why is the sky blue?" -n 100]
 set -eu
 cd "$(dirname "$0")/.."
 bash .ci/deps run

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <functional>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "failure.hpp"
 #include "files.hpp"
 #include "generation.hpp"
+#include "input.hpp"
 #include "interrupt.hpp"
 #include "options.hpp"
 #include "program.hpp"
@@ -147,11 +147,12 @@ void chat(const ChatFlags& flags) {
 
   const bool terminal = isatty(STDIN_FILENO) != 0;
   if (terminal) std::fputs("/reset begins anew, /exit or Ctrl-D ends, Ctrl-C stops an answer\n", stderr);
+  Lines lines;
   std::string line;
   bool all_answered = true;
   while (!interrupted()) {
     if (terminal) std::fputs("> ", stderr);
-    if (!std::getline(std::cin, line) || line == "/exit") break;
+    if (!lines.next(line) || line == "/exit") break;
     if (line.empty()) continue;
     if (line == "/reset") {
       conversation.reset();

@@ -11,6 +11,7 @@ namespace {
 std::string rename_calls(std::string message) {
   constexpr std::pair<std::string_view, std::string_view> names[] = {
       {"open the session with PromptFormat::text", "'kinglet run --format text' continues a text"},
+      {"the option pre_tokenizer (--pre-tokenizer NAME)", "--pre-tokenizer NAME"},
       {"; see Engine::plan()", "; 'kinglet inspect' tells what takes how much"},
   };
   for (const auto& [from, to] : names)

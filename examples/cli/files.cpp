@@ -14,6 +14,7 @@
 #include <kinglet/model/gguf.hpp>
 
 #include "failure.hpp"
+#include "input.hpp"
 #include "interrupt.hpp"
 #include "progress.hpp"
 #include "sha256.hpp"
@@ -114,9 +115,14 @@ void check_limit(const std::string& path, std::uint64_t bytes, std::uint64_t lim
 }
 
 std::string read_all(const std::string& path) {
-  File file = path == "-" ? File(stdin, [](std::FILE*) { return 0; }) : open_file(path);
   std::string text;
   std::array<char, 1 << 16> buffer;
+  if (path == "-") {
+    while (const std::size_t n = read_stdin(buffer.data(), buffer.size())) text.append(buffer.data(), n);
+    if (interrupted()) end_interrupted();
+    return text;
+  }
+  const File file = open_file(path);
   while (const std::size_t n = std::fread(buffer.data(), 1, buffer.size(), file.get())) text.append(buffer.data(), n);
   if (interrupted()) end_interrupted();
   if (std::ferror(file.get()) != 0) bad_input("cannot read '{}': {}", path, std::strerror(errno));

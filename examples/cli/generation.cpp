@@ -41,8 +41,10 @@ void submit_fitting(Session& session, std::string_view prompt, const SamplingFla
   if (status.error().code != Errc::context_full) check(status, "the prompt");
   const Status fewer = submit(session, prompt, flags, 0);
   if (fewer.error().code == Errc::context_full)
-    bad_input("the prompt: its {} bytes do not fit a context of {} tokens; shorten it, or raise --ctx", prompt.size(),
-              context);
+    bad_input(
+        "the prompt: {} bytes, and what a chat template adds to them, do not fit a context of {} tokens; shorten it, "
+        "or raise --ctx",
+        prompt.size(), context);
   check(fewer, "the prompt");
   if (!flags.tokens_given) return;
   const std::uint32_t size = session.size();

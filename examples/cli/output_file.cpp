@@ -11,9 +11,10 @@
 namespace kinglet::cli {
 
 OutputFile::OutputFile(const std::string& path)
-    : path_(path),
-      part_(path + ".part"),
-      file_(std::fopen(part_.c_str(), "wb"), [](std::FILE* f) { return f != nullptr ? std::fclose(f) : 0; }) {
+    : path_(path), part_(path + ".part"), file_(nullptr, [](std::FILE* f) { return std::fclose(f); }) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) bad_input("'{}' is a directory; name a file", path);
+  file_.reset(std::fopen(part_.c_str(), "wb"));
   if (!file_) bad_input("cannot write '{}': {}; name another place", path, std::strerror(errno));
 }
 

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "failure.hpp"
 #include "numbers.hpp"
 #include "tests/cli/command.hpp"
 
@@ -87,4 +88,79 @@ TEST_CASE("command: without -n as much is generated as fits, with it as much as 
   check_error(kinglet_command(folder, run + " -n 64"), 1, "room for");
   write(folder / "long", std::string(900, 'a') + " b c d e f g h i j k l m n o p");
   check_error(shell(folder, "kinglet run -m " + model + " --ctx 16 <" + folder.path + "/long"), 1, "--ctx");
+}
+
+TEST_CASE("command: what this build does not have is refused, and so is what makes no sense together") {
+  const Folder folder;
+  const std::string model = quoted(folder / "tiny.gguf");
+  REQUIRE(kinglet_command(folder, "synth tiny-llama " + model + " --weights int4").code == 0);
+  const std::string run = "run -p x -n 1 -m " + model;
+  for (const std::string kv : {"fp8", "int4"}) {
+    check_error(kinglet_command(folder, run + " --kv " + kv), 2, "--kv " + kv);
+    check_error(kinglet_command(folder, "eval " + model + " --text x --kv " + kv), 2, "fp16 and fp32");
+  }
+  check_error(kinglet_command(folder, run + " --stop ''"), 2, "--stop");
+  check_error(kinglet_command(folder, run + " --stop \"$(printf '\\351')\""), 2, "--stop");
+  std::string stops;
+  for (int i = 0; i < 17; ++i) stops += " --stop " + std::to_string(i);
+  check_error(kinglet_command(folder, run + stops), 2, "--stop");
+  check_error(kinglet_command(folder, run + " --format text --system 'a smith'"), 2, "--system");
+  check_error(kinglet_command(folder, run + " --system \"$(printf '\\351')\""), 1, "--system");
+
+  check_error(kinglet_command(folder, "inspect " + model + " --weights f16"), 2, "--weights");
+  check_error(kinglet_command(folder, "inspect " + model + " --output-type f16"), 2, "--output-type");
+  check_error(kinglet_command(folder, "tokenize " + model + " --decode --pre-tokenizer gpt-2"), 2, "--pre-tokenizer");
+  const std::string out = quoted(folder / "out.gguf");
+  check_error(kinglet_command(folder, "quantize " + model + " " + out + " --weights f16 --method rtn"), 2, "--method");
+  const std::string bench = "bench " + model + " ";
+  for (const std::string option :
+       {"--weights f16", "--output-type f16", "--arrival-rate 3", "--long-prompt 600",
+        "--suite decode --long-prompt 600", "--suite decode --budget-ms 3", "--suite decode --sessions 3",
+        "--suite all --prompt-tokens 3", "--suite all --arrivals poisson", "--ctx 16", "--first-token --sessions 2"})
+    check_error(kinglet_command(folder, bench + option), 2, "--");
+
+  for (const std::string option : {"--top-k 3", "--top-p 0.9", "--min-p 0.1", "--typical-p 0.9"}) {
+    const Ran ran = kinglet_command(folder, run + " " + option);
+    CHECK(ran.code == 0);
+    CHECK(has(ran.err, option.substr(0, option.find(' ')) + " changes nothing at --temp 0"));
+    CHECK(kinglet_command(folder, run + " --temp 1 " + option).err.empty());
+  }
+  CHECK(kinglet_command(folder, run + " --seed 7 --repeat-penalty 1.1").err.empty());
+}
+
+TEST_CASE("command: messages speak of options and files, each once") {
+  const Folder folder;
+  const std::string model = quoted(folder / "tiny.gguf");
+  REQUIRE(kinglet_command(folder, "synth tiny-llama " + model + " --weights int4").code == 0);
+  const Ran directory = kinglet_command(folder, "run -p x -m " + folder.path);
+  check_error(directory, 1, "kinglet: " + folder.path + ": is a directory");
+  check_error(kinglet_command(folder, "synth tiny-llama " + folder.path + " --weights f16"), 1, "is a directory");
+  check_error(kinglet_command(folder, "run -p x --memory-limit 100000 -m " + model), 1, "--memory-limit 100000");
+  const double total = number(kinglet_command(folder, "inspect --json " + model).out, "plan_total_bytes");
+  check_error(kinglet_command(folder, "run -p x --memory-limit 100000 -m " + model), 1,
+              "takes " + std::to_string(static_cast<long>(total)) + " bytes");
+  const std::string enough = std::to_string(static_cast<long>(total));
+  CHECK(kinglet_command(folder, "run -n 1 -p x --memory-limit " + enough + " -m " + model).code == 0);
+  check_error(kinglet_command(folder, "run -p x --system y -m " + small_model()), 1, "no chat template");
+  check_error(kinglet_command(folder, "run -p x --format chat -m " + small_model()), 1, "--format text");
+
+  const Error api{Errc::invalid_argument, "EngineOptions::gpu_layers is 3; see EngineOptions::context"};
+  CHECK(cli::in_words(api, "a.gguf") == "a.gguf: --gpu-layers is 3; see --ctx");
+  CHECK(cli::in_words({Errc::io_error, "a.gguf: is empty"}, "a.gguf") == "a.gguf: is empty");
+  CHECK(cli::in_words({Errc::io_error, "is empty"}, "a.gguf") == "a.gguf: is empty");
+  const std::string path(300, 'p');
+  CHECK(cli::in_words({Errc::io_error, (path.substr(0, 120) + ": is empty").c_str()}, path) ==
+        path.substr(0, 120) + ": is empty");
+}
+
+TEST_CASE("command: a prompt of 10 MB is refused in one line") {
+  const Folder folder;
+  const std::string model = quoted(folder / "tiny.gguf");
+  REQUIRE(kinglet_command(folder, "synth tiny-llama " + model + " --weights int4").code == 0);
+  write(folder / "prompt", std::string(10 << 20, 'a'));
+  for (const char* format : {"text", "chat"}) {
+    const Ran ran = shell(folder, "kinglet run -m " + model + " --format " + format + " <" + folder.path + "/prompt");
+    check_error(ran, 1, "10485760 bytes");
+    check_error(ran, 1, "--ctx");
+  }
 }
