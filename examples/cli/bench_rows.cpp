@@ -171,11 +171,11 @@ nlohmann::ordered_json to_json(const BenchRow& row, const std::vector<PeerRate>&
     out["first_token_p99_ms"] = percentile(row.first_token_ms.values, 0.99);
   }
   for (const PeerRate& peer : peers) {
-    auto& to = out["peers"][peer.peer];
-    to["prefill_tokens_per_s"] = peer.prefill;
-    to["prefill_ratio"] = over(row.prefill.median(), peer.prefill);
-    to["decode_tokens_per_s"] = peer.decode;
-    to["decode_ratio"] = over(row.decode.median(), peer.decode);
+    const std::string name = "peer_" + peer.peer + "_";
+    out[name + "prefill_tokens_per_s"] = peer.prefill;
+    out[name + "prefill_ratio"] = over(row.prefill.median(), peer.prefill);
+    out[name + "decode_tokens_per_s"] = peer.decode;
+    out[name + "decode_ratio"] = over(row.decode.median(), peer.decode);
   }
   if (row.interrupted) out["interrupted"] = true;
   return out;

@@ -1,24 +1,30 @@
 // examples/cli/temporary_file.hpp: where is a model that is made for one command?
 #pragma once
-#include <unistd.h>
-
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <string>
 
-#include <fmt/format.h>
+#include "failure.hpp"
 
 namespace kinglet::cli {
 
-/// A name in the system's folder for such files; what stands there goes with it.
+/// A name in a folder of its own, where nobody else can put a file; what stands there goes with it.
 struct TemporaryFile {
-  std::string path = (std::filesystem::temp_directory_path() / fmt::format("kinglet-{}.gguf", getpid())).string();
+  std::string folder = (std::filesystem::temp_directory_path() / "kinglet-XXXXXX").string();
+  std::string path;
 
-  TemporaryFile() = default;
+  TemporaryFile() {
+    if (mkdtemp(folder.data()) == nullptr)
+      bad_input("'{}' cannot be made: {}; let TMPDIR name another place", folder, std::strerror(errno));
+    path = folder + "/model.gguf";
+  }
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
   ~TemporaryFile() {
     std::error_code ignored;
-    std::filesystem::remove(path, ignored);
+    std::filesystem::remove_all(folder, ignored);
   }
 };
 

@@ -94,7 +94,7 @@ TEST_CASE("command: bench measures every row, beside a peer's results, and draws
     CHECK(rows.out.find(std::string("\"work\":") + work) != std::string::npos);
   CHECK(number(rows.out, "start_to_first_token_ms") > 0);
   CHECK(number(rows.out, "attention_peak_fraction") > 0);
-  CHECK(number(rows.out, "prefill_ratio") > 0);
+  CHECK(number(rows.out, "peer_other_prefill_ratio") > 0);
   CHECK(slurp(folder / "roofs.svg").substr(0, 4) == "<svg");
 
   const Ran arriving =

@@ -90,6 +90,8 @@ TEST_CASE("json: bench prints an object, and a list of them where it sweeps") {
   const Json list = Json::parse(ran.out);
   REQUIRE(list.size() == 2);
   CHECK(list[0]["work"] == "decode");
+  for (const Json& row : list)
+    for (const auto& [key, value] : row.items()) CHECK(value.is_primitive());
 }
 
 TEST_CASE("json: inspect tells of a shape what it tells of a file of that shape") {
