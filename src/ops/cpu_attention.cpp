@@ -62,10 +62,9 @@ CpuBackend::QueryTile CpuBackend::query_tile(std::uint32_t index) const noexcept
   const std::size_t s =
       static_cast<std::size_t>(std::upper_bound(first, first + batch_.sequences.size() + 1, index) - first) - 1;
   const Sequence& sequence = batch_.sequences[s];
-  const std::uint32_t blocks = query_blocks(sequence);
-  const std::uint32_t start = (index - first[s]) % blocks * query_block;
+  const std::uint32_t start = (index - first[s]) / shape_.kv_heads * query_block;
   const std::uint32_t group = shape_.heads / shape_.kv_heads;
-  return {&sequence, (index - first[s]) / blocks, start, std::min(query_block, sequence.rows * group - start)};
+  return {&sequence, (index - first[s]) % shape_.kv_heads, start, std::min(query_block, sequence.rows * group - start)};
 }
 
 std::size_t CpuBackend::query(const QueryTile& tile, std::uint32_t i) const noexcept {

@@ -129,7 +129,13 @@ class CpuBackend final : public Backend {
   void rotate_and_store(const Op& op, std::uint32_t row) noexcept;
   void norm_row(const Op& op, std::uint32_t row, float* out) noexcept;
   void mark_bad(std::uint32_t row, std::uint32_t layer) noexcept;
+  /// The rows [row, row + row_block) and the outputs [output_tile * tile_outputs, ...) of a tile.
+  struct TilePlace {
+    std::uint32_t row, output_tile;
+  };
+
   // cpu_products.cpp
+  TilePlace place_of(const Op& op, std::uint32_t tile) const noexcept;
   void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
   void product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
                std::uint32_t rows, ThreadScratch& scratch) const noexcept;

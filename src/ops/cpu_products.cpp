@@ -21,7 +21,7 @@ void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t cou
       const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
       for (std::uint32_t r = 0; r < rows; r += panel_rows) {
         const Panel& panel = panels(kind)[(row + r) / panel_rows];
-        run(strip, weight.cols, panel, scratch.acc[m] + r * tile_outputs + o, tile_outputs);
+        run(strip, weight.cols, panel, reinterpret_cast<float(*)[out_stride]>(scratch.acc[m] + r * tile_outputs + o));
       }
     }
   }
@@ -64,28 +64,40 @@ void CpuBackend::product_of_rows(const WeightView& weight, std::uint32_t first, 
   }
 }
 
-void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept {
+/// Where a tile of a product lies. The tiles of a share (shares.hpp) have rows of their own as far as those go, two
+/// blocks for each read of the weights: lines that another core has read cost 28 ns to write again (two Zen 4 cores).
+CpuBackend::TilePlace CpuBackend::place_of(const Op& op, std::uint32_t tile) const noexcept {
   const std::uint32_t row_blocks = (input(op).rows + row_block - 1) / row_block;
-  const std::uint32_t row = tile % row_blocks * row_block;
+  const std::uint32_t output_tiles = (outputs(op) + tile_outputs - 1) / tile_outputs;
+  const std::uint32_t parts = std::clamp(row_blocks / 2, 1u, shape_.threads);
+  const std::uint32_t part = ((tile / output_tiles + 1) * parts - 1) / row_blocks;
+  const std::uint32_t begin = row_blocks * part / parts, size = row_blocks * (part + 1) / parts - begin;
+  const std::uint32_t within = tile - begin * output_tiles;
+  return {(begin + within % size) * row_block, within / size};
+}
+
+void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept {
+  const auto [row, output_tile] = place_of(op, tile);
   const std::uint32_t count = std::min(row_block, input(op).rows - row);
-  std::uint32_t first = tile / row_blocks * tile_outputs;
+  std::uint32_t first = output_tile * tile_outputs;
 
   if (op.kind == OpKind::gate_up) {
     product(op.kind, op.weight, 2, first, row, count, scratch);
     const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
-    for (std::uint32_t r = 0; r < count; ++r) {
-      for (std::size_t m = 0; m < 2; ++m) {
-        if (op.bias[m] == nullptr) continue;
+    for (std::size_t m = 0; m < 2; ++m) {
+      if (op.bias[m] == nullptr) continue;
+      for (std::uint32_t r = 0; r < count; ++r) {
         float* y = scratch.acc[m] + r * tile_outputs;
         for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][first + i];
       }
-      kernels_.swiglu(scratch.acc[0] + r * tile_outputs, scratch.acc[1] + r * tile_outputs, n,
-                      wide_row(row + r) + first);
     }
+    float* const h = scratch.acc[0];
+    kernels_.swiglu(h, scratch.acc[1], std::size_t{count} * tile_outputs, h);
+    for (std::uint32_t r = 0; r < count; ++r) std::copy_n(h + r * tile_outputs, n, wide_row(row + r) + first);
     for (std::uint32_t r = 0; r < count && quantizes_ffn(); r += panel_rows) {
       const Panel& panel = panels(OpKind::down)[(row + r) / panel_rows];
       const float* x[panel_rows];
-      for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = wide_row(row + r + i) + first;
+      for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = h + (r + i) * tile_outputs;
       strips_.quantize(x, first / 32, 1, panel);
     }
     return;

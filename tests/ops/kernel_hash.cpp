@@ -57,7 +57,9 @@ void strip_products(const ops::StripKernels& strips, Sha256& hash) {
       auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(memory.data()) + 63) / 64 * 64);
       const Panel panel = make_panel(rows, cols, aligned);
       strips.quantize(at.data(), 0, cols / 32, panel);
-      strips.product[f](strip.data(), cols, panel, out.data(), strip_rows);
+      float wide[panel_rows][out_stride];
+      strips.product[f](strip.data(), cols, panel, wide);
+      for (std::uint32_t r = 0; r < rows; ++r) std::copy_n(wide[r], strip_rows, out.data() + r * strip_rows);
       add(hash, out);
     }
   }

@@ -111,11 +111,11 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
             std::vector<std::byte> memory(panel_bytes(cols) + 64);
             const Panel panel = make_panel(n, cols, memory.data());
             set.strips().quantize(pointers.data(), 0, cols / 32, panel);
-            float out[panel_rows * strip_rows];
-            set.strips().product[static_cast<std::size_t>(format)](strip.data(), cols, panel, out, strip_rows);
+            float out[panel_rows][out_stride];
+            set.strips().product[static_cast<std::size_t>(format)](strip.data(), cols, panel, out);
             for (std::uint32_t r = 0; r < n; ++r) {
               INFO(set.name << " " << quant::info(format).name << " cols " << cols << " rows " << rows << " row " << r);
-              REQUIRE(std::memcmp(out + r * strip_rows, want.data() + r * tile_outputs, rows * sizeof(float)) == 0);
+              REQUIRE(std::memcmp(out[r], want.data() + r * tile_outputs, rows * sizeof(float)) == 0);
             }
           }
         }

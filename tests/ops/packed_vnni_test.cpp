@@ -23,6 +23,10 @@ namespace kinglet::ops::evex_vnni {
 
 #include "ops/kernels/bytes_avx2.inl"
 
+#include "ops/kernels/quantize_avx2.inl"
+
+#include "ops/kernels/quantize.inl"
+
 constexpr bool signed_bytes = false;
 constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
 

@@ -61,6 +61,7 @@ inline I high_bits(const std::byte* p) {
   return and_i<15>(Part == 0 ? x : shift_right_i<4>(x));
 }
 
+constexpr std::size_t groups_at_once = 1;  // in quantizing
 inline float largest32(const float* x) {
   uint32x4_t m = vdupq_n_u32(0);
   for (std::size_t i = 0; i < 32; i += 4) m = vmaxq_u32(m, vreinterpretq_u32_f32(vabsq_f32(vld1q_f32(x + i))));

@@ -87,6 +87,7 @@ inline I dot16(I acc, const B* w, const std::int8_t* a) {
 }
 inline I dot32(I acc, const B* w, const std::int8_t* a) { return dot16(dot16(acc, w, a), w + 4, a + 16); }
 
+constexpr std::size_t groups_at_once = 1;  // in quantizing
 inline float largest32(const float* x) { return largest(x, 32); }
 inline std::int32_t round16(const float* x, float scale, std::int8_t* q) {
   constexpr float magic = 12582912.0f;

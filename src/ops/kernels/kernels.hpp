@@ -1,6 +1,6 @@
 // ops/kernels/kernels.hpp: which inner loops does each instruction set supply?
 //
-// kernels.inl and attend.inl are the one source of all of them; each kernels_<isa>.cpp compiles them once inside a
+// kernels.inl and attend*.inl are the one source of all of them; each kernels_<isa>.cpp compiles them once inside a
 // target region. All sets give the same bits (docs/numbers.md).
 #pragma once
 #include <cstddef>

@@ -228,3 +228,27 @@ void rotate_interleaved(float* head, const float* cos, const float* sin, std::si
 void rotate_halves(float* head, const float* cos, const float* sin, std::size_t pairs) {
   for (std::size_t i = 0; i < pairs; ++i) rotate_pair(head[i], head[i + pairs], cos[i], sin[i]);
 }
+
+void store_kv(const float* k, const float* v, std::size_t head_dim, std::size_t slot, bool fp16, void* keys,
+              void* values) {
+  if (!fp16) {
+    float* key = static_cast<float*>(keys) + slot;
+    float* value = static_cast<float*>(values) + slot * head_dim;
+    for (std::size_t d = 0; d < head_dim; ++d) key[d * page_tokens] = k[d];
+    for (std::size_t d = 0; d < head_dim; ++d) value[d] = v[d];
+    return;
+  }
+  std::uint16_t* key = static_cast<std::uint16_t*>(keys) + slot;
+  std::uint16_t* value = static_cast<std::uint16_t*>(values) + slot * head_dim;
+  const std::size_t whole = head_dim - head_dim % V::width;
+  for (std::size_t d = 0; d < whole; d += V::width) {
+    std::uint16_t half[V::width];
+    store_fp16(half, load(k + d));
+    for (std::size_t i = 0; i < V::width; ++i) key[(d + i) * page_tokens] = half[i];
+    store_fp16(value + d, load(v + d));
+  }
+  for (std::size_t d = whole; d < head_dim; ++d) {
+    key[d * page_tokens] = core::float_to_fp16(k[d]);
+    value[d] = core::float_to_fp16(v[d]);
+  }
+}

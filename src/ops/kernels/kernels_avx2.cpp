@@ -28,20 +28,28 @@ namespace kinglet::ops::avx2 {
 
 #include "ops/kernels/kernels.inl"
 
+#include "ops/kernels/attend_sums.inl"
+
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
 
 #include "ops/kernels/bytes_avx2.inl"
 
+#include "ops/kernels/quantize_avx2.inl"
+
+#include "ops/kernels/quantize.inl"
+
 constexpr bool signed_bytes = true;
-constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
+constexpr std::size_t rows_at_once = 6;  // rows of activations whose sums fit the registers, of formats with 4 bits
 
 #include "ops/kernels/codes.inl"
 
 #include "ops/kernels/sums_avx2.inl"
 
 #include "ops/kernels/by_columns.inl"
+
+#include "ops/kernels/both_parts.inl"
 
 #include "ops/kernels/packed.inl"
 }  // namespace kinglet::ops::avx2

@@ -32,11 +32,17 @@ namespace kinglet::ops::avx512 {
 
 #include "ops/kernels/kernels.inl"
 
+#include "ops/kernels/attend_sums.inl"
+
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
 
 #include "ops/kernels/bytes_avx512.inl"
+
+#include "ops/kernels/quantize_avx512.inl"
+
+#include "ops/kernels/quantize.inl"
 
 #include "ops/kernels/codes.inl"
 

@@ -17,11 +17,15 @@ namespace kinglet::ops::neon {
 
 #include "ops/kernels/kernels.inl"
 
+#include "ops/kernels/attend_sums.inl"
+
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
 
 #include "ops/kernels/bytes_neon.inl"
+
+#include "ops/kernels/quantize.inl"
 
 constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
 

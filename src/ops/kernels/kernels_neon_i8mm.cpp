@@ -24,6 +24,8 @@ namespace kinglet::ops::neon_i8mm {
 
 #include "ops/kernels/bytes_neon.inl"
 
+#include "ops/kernels/quantize.inl"
+
 constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
 
 #include "ops/kernels/codes.inl"

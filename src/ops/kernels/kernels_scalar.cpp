@@ -15,11 +15,15 @@ namespace kinglet::ops::scalar {
 
 #include "ops/kernels/kernels.inl"
 
+#include "ops/kernels/attend_sums.inl"
+
 #include "ops/kernels/attend.inl"
 
 #include "ops/kernels/table.inl"
 
 #include "ops/kernels/bytes_scalar.inl"
+
+#include "ops/kernels/quantize.inl"
 
 #include "ops/kernels/codes.inl"
 

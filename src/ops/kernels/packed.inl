@@ -3,10 +3,6 @@
 // Floor of a group of 32 columns: 8 dot products of 16 lanes, a conversion and an fma; besides those, one product of
 // the two scales for each row, and the unpacking of the codes, which the rows of a panel share.
 
-/// Bytes between what is read and what is fetched: more than a core's queue of loads reaches by itself. From DRAM, one
-/// row takes 0.4 to 0.6 of the time that it took without, eight rows half; weights in the cache cost 1 % more.
-constexpr std::size_t fetch_ahead = 8192;
-
 /// acc[r] takes up n groups of one block, for one part of the strip's rows.
 template <quant::Format F, std::size_t R, std::size_t Part>
 [[gnu::always_inline]] inline void add_block(const std::byte* codes, std::size_t n, const Panel& p, std::size_t at,
@@ -32,7 +28,7 @@ template <quant::Format F, std::size_t R, std::size_t Part>
 // Narrow registers take a block in parts, the second from the nearest cache.
 template <quant::Format F, std::size_t R>
 [[gnu::noinline]] void strip_rows_product(const std::byte* strip, std::size_t cols, const Panel& p, std::size_t first,
-                                          float* out, std::size_t stride) {
+                                          float (*out)[out_stride]) {
   constexpr StripLayout layout = strip_layout(F);
   constexpr int parts = strip_rows / V::width;
   V acc[parts][R];
@@ -51,52 +47,36 @@ template <quant::Format F, std::size_t R>
   }
   for (int v = 0; v < parts; ++v) {
 #pragma GCC unroll 16
-    for (std::size_t r = 0; r < R; ++r) store(out + r * stride + static_cast<std::size_t>(v) * V::width, acc[v][r]);
+    for (std::size_t r = 0; r < R; ++r) store(out[r] + static_cast<std::size_t>(v) * V::width, acc[v][r]);
   }
 }
 
 template <quant::Format F>
-void strip_product(const std::byte* strip, std::size_t cols, const Panel& p, float* out, std::size_t stride) {
+void strip_product(const std::byte* strip, std::size_t cols, const Panel& p, float (*out)[out_stride]) {
   std::size_t r = 0;
   if constexpr (rows_at_once >= 16 && !StripScales<F>::k_quant) {  // their scales take the registers
-    for (; r + 16 <= p.rows; r += 16) strip_rows_product<F, 16>(strip, cols, p, r, out + r * stride, stride);
+    for (; r + 16 <= p.rows; r += 16) strip_rows_product<F, 16>(strip, cols, p, r, out + r);
   }
   if constexpr (rows_at_once >= 8) {
-    for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8>(strip, cols, p, r, out + r * stride, stride);
+    for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8>(strip, cols, p, r, out + r);
   }
-  for (; r + 4 <= p.rows; r += 4) strip_rows_product<F, 4>(strip, cols, p, r, out + r * stride, stride);
+  if constexpr (rows_at_once == 6 && product_bits<F> == 4) {
+    for (; r + 6 <= p.rows; r += 6) strip_rows_product_of_both<F, 6>(strip, cols, p, r, out + r);
+    for (; r + 4 <= p.rows; r += 4) strip_rows_product_of_both<F, 4>(strip, cols, p, r, out + r);
+  }
+  for (; r + 4 <= p.rows; r += 4) strip_rows_product<F, 4>(strip, cols, p, r, out + r);
   switch (p.rows - r) {
-    case 1: return strip_rows_product<F, 1>(strip, cols, p, r, out + r * stride, stride);
-    case 2: return strip_rows_product<F, 2>(strip, cols, p, r, out + r * stride, stride);
-    case 3: return strip_rows_product<F, 3>(strip, cols, p, r, out + r * stride, stride);
+    case 1: return strip_rows_product<F, 1>(strip, cols, p, r, out + r);
+    case 2: return strip_rows_product<F, 2>(strip, cols, p, r, out + r);
+    case 3: return strip_rows_product<F, 3>(strip, cols, p, r, out + r);
     default: return;
-  }
-}
-
-void quantize_groups(const float* const* x, std::size_t first, std::size_t count, const Panel& p) {
-  for (std::uint32_t r = 0; r < p.rows; ++r) {
-    for (std::size_t g = 0; g < count; ++g) {
-      const std::size_t at = (first + g) * p.rows + r;
-      const float* from = x[r] + 32 * g;
-      const float amax = largest32(from);
-      const bool none = amax < 0x1p-100f;
-      const float inverse = none ? 0.0f : 127.0f / amax;
-      p.d[at] = none ? 0.0f : amax / 127.0f;
-      std::int32_t sums[2];
-      for (std::size_t h = 0; h < 2; ++h) {
-        sums[h] = round16(from + 16 * h, inverse, p.q + 32 * at + 16 * h);
-        p.halves[2 * at + h] = -8 * sums[h];
-      }
-      p.zero[at] = -8 * (sums[0] + sums[1]);
-      p.sum[at] = static_cast<float>(sums[0] + sums[1]);
-    }
   }
 }
 
 const StripKernels& strip_kernels() noexcept {
   using quant::Format;
   static constexpr StripKernels table = [] {
-    StripKernels k{quantize_groups, {}};
+    StripKernels k{quantize_groups<>, {}};
     const auto at = [&k](Format f) -> auto& { return k.product[static_cast<std::size_t>(f)]; };
     at(Format::q4_0) = strip_product<Format::q4_0>;
     at(Format::q4_1) = strip_product<Format::q4_1>;

@@ -1,0 +1,70 @@
+// ops/kernels/both_parts.inl: products of 4-bit strips where bytes are multiplied in pairs, both parts of rows at once
+//
+// A broadcast of activations serves two products. The registers hold the words of 6 rows by 16 outputs; the sums over
+// the groups wait in `out`. Against part after part with 4 rows (one Zen 4 core): Q4_0, Q4_1 and Q4_K 1.14 times
+// as fast.
+
+/// words[v][r] += the products of columns 4J .. 4J + 3, for both parts of a strip. codes: a group's; a: [R][32]
+template <quant::Format F, int J, std::size_t R>
+[[gnu::always_inline]] inline void add_words(const std::byte* codes, const std::int8_t* a, __m256i (*words)[R]) {
+  const B w[2] = {column_codes<F, J>(codes), column_codes<F, J>(codes + sizeof(B))};
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < R; ++r) {
+    const __m256i x = four_of(a + 32 * r + 4 * J);
+#pragma GCC unroll 2
+    for (std::size_t v = 0; v < 2; ++v) {
+      const __m256i product = _mm256_maddubs_epi16(w[v].v, x);
+      words[v][r] = settle(J == 0 ? product : _mm256_add_epi16(words[v][r], product));
+    }
+  }
+}
+
+/// out[r] takes up one group.
+template <quant::Format F, std::size_t R>
+[[gnu::always_inline]] inline void add_group_of_both(const std::byte* codes, const std::byte* meta,
+                                                     const std::byte* super, const Panel& p, std::size_t at,
+                                                     float (*out)[out_stride]) {
+  static_assert(product_bits<F> == 4);  // the sums of all columns fit a word: 15 * 127 * 16 = 30,480
+  using Scales = StripScales<F>;
+  __m256i words[2][R];
+  each(
+      Order<0, 4, 1, 5, 2, 6, 3, 7>{}, [&](auto j) __attribute__((always_inline)) {
+        add_words<F, j, R>(codes, p.q + 32 * at, words);
+      });
+  const auto part = [&]<std::size_t v>() __attribute__((always_inline)) {
+    Scales scales;
+    scales.template load<v>(meta, super);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r) {
+      float* const o = out[r] + v * V::width;
+      const I sum{_mm256_add_epi32(widen_words(words[v][r]), Scales::start(p, at + r).v)};
+      store(o, scales.take(load(o), sum, p, at + r));
+    }
+  };
+  part.template operator()<0>();
+  part.template operator()<1>();
+}
+
+template <quant::Format F, std::size_t R>
+[[gnu::noinline]] void strip_rows_product_of_both(const std::byte* strip, std::size_t cols, const Panel& panel,
+                                                  std::size_t first, float (*out)[out_stride]) {
+  constexpr StripLayout layout = strip_layout(F);
+  const Panel p = panel;
+  for (std::size_t r = 0; r < R; ++r) {
+    for (std::size_t i = 0; i < strip_rows; i += V::width) store(out[r] + i, set1(0.0f));
+  }
+  std::size_t at = first;
+  for (std::size_t left = cols / 32; left != 0;) {
+    const std::size_t n = left < strip_groups ? left : strip_groups;
+    const std::byte *codes = strip, *meta = codes + n * layout.codes, *super = meta + n * layout.meta;
+    const std::byte* ahead = codes + fetch_ahead;
+    for (std::size_t g = 0; g < n; ++g, codes += layout.codes, meta += layout.meta, at += p.rows) {
+      for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(ahead + i);
+      ahead += layout.codes + layout.meta;
+      __asm__("" : "+r"(out));  // or the compiler moves the sums onto the stack
+      add_group_of_both<F, R>(codes, meta, super, p, at, out);
+    }
+    strip += n * (layout.codes + layout.meta) + layout.super;
+    left -= n;
+  }
+}
