@@ -2,26 +2,30 @@
 # Do the hot loops of the vector kernels keep off the stack? bash tests/package/loops.sh OBJECT...
 #
 # A hot loop = an innermost loop with four or more products of bytes or fused multiply-adds, in a function of strips
-# (strip_product, strip_rows_product...) or of attention's blocks of six queries, in which prompts go. The blocks of the queries that are left,
-# and of the few of a single row, keep addresses on the stack. loops_allowed.txt lists the exceptions with reasons.
-# Needs objdump; skips (77) without, and on objects of another machine than x86-64. -v as first word lists every loop.
+# (strip_product, strip_rows_product...) or of attention's blocks of six queries, in which prompts go. The blocks of the
+# queries that are left, and of the few of a single row, keep addresses on the stack. loops_allowed.txt lists the
+# exceptions with reasons. -v as first word lists every loop.
+# Needs objdump (OBJDUMP names one for AArch64, whose loops are counted by hand only); skips (77) without.
 set -eu
 verbose=0
 [ "${1:-}" != -v ] || { verbose=1; shift; }
-command -v objdump >/dev/null || { echo "SKIPPED: hot loops (needs objdump)"; exit 77; }
+objdump=${OBJDUMP:-objdump}
+command -v "$objdump" >/dev/null || { echo "SKIPPED: hot loops (needs objdump)"; exit 77; }
 allowed=$(cd "$(dirname "$0")" && pwd)/loops_allowed.txt
-objdump -f "$1" | grep -q x86-64 || { echo "SKIPPED: hot loops (only read for x86-64)"; exit 77; }
+"$objdump" -f "$1" | grep -q -e x86-64 -e aarch64 || { echo "SKIPPED: hot loops (only read for x86-64 and AArch64)"; exit 77; }
 
-for object in "$@"; do objdump -dC --no-show-raw-insn -w "$object"; done | awk -v verbose=$verbose -v allowed="$allowed" '
+for object in "$@"; do "$objdump" -dC --no-show-raw-insn -w "$object"; done | awk -v verbose=$verbose -v allowed="$allowed" '
 function hex(s,   i, n) { n = 0; for (i = 1; i <= length(s); ++i) n = n * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1; return n }
 # Judges the function whose instructions lie in at[1..count], text[1..count].
 function judge(   i, j, k, inner, dots, stack, label, first) {
   if (!hot || count == 0) return
   delete last
   for (i = 1; i <= count; ++i) {
-    if (text[i] ~ /^j[a-z]+ +[0-9a-f]+ / || text[i] ~ /^j[a-z]+ +[0-9a-f]+$/) {
-      split(text[i], word, / +/)
-      k = hex(word[2])
+    target = ""
+    if (text[i] ~ /^j[a-z]+ +[0-9a-f]+( |$)/) { split(text[i], word, / +/); target = word[2] }
+    else if (text[i] ~ /^(b\.|cbn?z|tbn?z)/ && match(text[i], /[0-9a-f]+ </)) target = substr(text[i], RSTART, RLENGTH - 2)
+    if (target != "") {
+      k = hex(target)
       if (k <= at[i] && (k in line)) last[line[k]] = i > last[line[k]] ? i : last[line[k]]
     }
   }
@@ -32,8 +36,8 @@ function judge(   i, j, k, inner, dots, stack, label, first) {
     dots = stack = 0
     first = ""
     for (k = i + 0; k <= last[i]; ++k) {
-      if (text[k] ~ /^v?(pmaddubsw|pdpbusds?|fmadd[0-9]*ps|\{vex\} vpdpbusd)/ || text[k] ~ /vpdpbusd/) ++dots
-      if (text[k] ~ /\(%rsp/ || (framed && text[k] ~ /\(%rbp/)) { ++stack; if (first == "") first = text[k] }
+      if (text[k] ~ /^v?(pmaddubsw|pdpbusds?|fmadd[0-9]*ps|\{vex\} vpdpbusd)/ || text[k] ~ /vpdpbusd/ || text[k] ~ /^(sdot|usdot|smmla|usmmla|smlal2?|smull2?|fmla) /) ++dots
+      if (text[k] ~ /\(%rsp|\[sp/ || (framed && text[k] ~ /\(%rbp/)) { ++stack; if (first == "") first = text[k] }
     }
     if (dots < 4) continue
     ++loops
@@ -66,7 +70,7 @@ BEGIN {
   if (!hot) next
   split($0, field, /\t/)
   a = field[1]; gsub(/[ :]/, "", a)
-  at[++count] = hex(a); text[count] = field[2]; line[at[count]] = count
+  at[++count] = hex(a); text[count] = field[2] (3 in field ? " " field[3] : ""); line[at[count]] = count
   if (text[count] ~ /^mov +%rsp,%rbp/) framed = 1
 }
 END {
