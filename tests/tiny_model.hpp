@@ -96,6 +96,8 @@ struct TinyShape {
   std::uint32_t dim = 32, layers = 2, heads = 4, kv_heads = 2, head_dim = 8, ffn = 40, context = 512;
   bool tied = false;
   std::string chat_template;  // "" = none
+  std::string piece = "th";   // id 256
+  std::int32_t piece_type = 1;
 };
 
 /// A model with random weights and a vocabulary of the 256 bytes, "the", "<|im_start|>" and "<|im_end|>" (which ends
@@ -123,8 +125,9 @@ inline GgufBytes tiny_model(const TinyShape& shape = {}) {
                          ? std::string(1, static_cast<char>(code))
                          : std::string{static_cast<char>(0xc0 | (code >> 6)), static_cast<char>(0x80 | (code & 63))});
   }
-  pieces.insert(pieces.end(), {"th", "the", "<|im_start|>", "<|im_end|>"});
+  pieces.insert(pieces.end(), {shape.piece, "the", "<|im_start|>", "<|im_end|>"});
   std::vector<std::int32_t> types(pieces.size(), 1);
+  types[256] = shape.piece_type;
   types[258] = types[259] = 3;
   file.string("tokenizer.ggml.model", "gpt2");
   file.string("tokenizer.ggml.pre", "gpt-2");

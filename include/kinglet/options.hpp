@@ -50,7 +50,7 @@ struct EngineOptions {
   Activations activations = Activations::int8;
   KvFormat kv = KvFormat::fp16;
   ScoreFormat scores = ScoreFormat::fp16;
-  std::uint32_t window = 0;   ///< positions a token sees back, itself included; 0 = all
+  std::uint32_t window = 0;   ///< positions a token sees back, itself included; 0, or no less than the context = all
   std::uint32_t globals = 0;  ///< first positions that are always seen; needs a window
   float gate = 0.0f;          ///< share of each product's input channels that the sparse gate drops, [0, 1)
 

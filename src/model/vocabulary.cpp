@@ -1,6 +1,7 @@
 // model/vocabulary.cpp: which keys of a file describe its tokenizer?
 #include <kinglet/model/vocabulary.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -41,7 +42,7 @@ class Reader {
     const auto model = file_.get_string("tokenizer.ggml.model");
     if (!model) return fail(Errc::bad_format, "tokenizer.ggml.model is missing: the file brings no vocabulary");
     v_.model = *model;
-    v_.pre = !pre.empty() ? pre : file_.get_string("tokenizer.ggml.pre").value_or("");
+    if (Status s = read_pre(pre); !s) return s.error();
     const bool spm = v_.model == "llama";
     if (Status s = file_.get_strings("tokenizer.ggml.tokens", pieces_); !s) return s.error();
     if (Status s = file_.get_strings("tokenizer.ggml.merges", merges_); !s) return s.error();
@@ -53,9 +54,10 @@ class Reader {
       v_.unknown = usual(0, TokenType::unknown);
     }
     if (Status s = read_ids(); !s) return s.error();
-    v_.add_bos = file_.get_bool("tokenizer.ggml.add_bos_token").value_or(spm || begins_with_bos(v_.pre));
-    v_.add_eos = file_.get_bool("tokenizer.ggml.add_eos_token").value_or(false);
-    v_.add_space_prefix = file_.get_bool("tokenizer.ggml.add_space_prefix").value_or(spm);
+    v_.add_bos = spm || begins_with_bos(v_.pre);
+    v_.add_eos = false;
+    v_.add_space_prefix = spm;
+    if (Status s = read_switches(); !s) return s.error();
     v_.pieces = pieces_;
     v_.merges = merges_;
     v_.scores = scores_;
@@ -64,6 +66,28 @@ class Reader {
   }
 
  private:
+  Status read_pre(std::string_view pre) {
+    const char* const key = "tokenizer.ggml.pre";
+    v_.pre = !pre.empty() ? pre : file_.get_string(key).value_or("");
+    return pre.empty() && file_.has(key) && !file_.get_string(key) ? fail(Errc::bad_format, "{} is no string", key)
+                                                                   : Status();
+  }
+
+  Status read_switches() {
+    const struct {
+      const char* key;
+      bool& on;
+    } switches[] = {{"tokenizer.ggml.add_bos_token", v_.add_bos},
+                    {"tokenizer.ggml.add_eos_token", v_.add_eos},
+                    {"tokenizer.ggml.add_space_prefix", v_.add_space_prefix}};
+    for (const auto& [key, on] : switches) {
+      const auto value = file_.get_bool(key);
+      if (!value && file_.has(key)) return fail(Errc::bad_format, "{} is neither true nor false", key);
+      on = value.value_or(on);
+    }
+    return {};
+  }
+
   Status read_scores() {
     ArrayView array;
     const auto fits = [](ValueType type) { return type == ValueType::f32; };
@@ -103,9 +127,10 @@ class Reader {
     for (const auto& [key, id] : ids) {
       if (!file_.has(key)) continue;
       const auto value = file_.get_uint(key);
-      // Some converters write -1 for "none".
-      if (!value || *value == 0xffffffffu) {
+      if (is_none(key)) {
         id = -1;
+      } else if (!value) {
+        return fail(Errc::bad_format, "{} is no token id", key);
       } else if (*value >= pieces_.size()) {
         return fail(Errc::bad_format, "{} is {}, but the vocabulary has {} pieces", key, *value, pieces_.size());
       } else {
@@ -113,6 +138,18 @@ class Reader {
       }
     }
     return {};
+  }
+
+  /// Some converters write -1 for "none", signed or not.
+  bool is_none(std::string_view key) const noexcept {
+    const auto entries = file_.entries();
+    const auto entry = std::find_if(entries.begin(), entries.end(), [&](const auto& e) { return e.key == key; });
+    if (entry == entries.end()) return false;
+    const ValueType type = entry->type;
+    const bool wide = type == ValueType::u32 || type == ValueType::u64 || type == ValueType::i8 ||
+                      type == ValueType::i16 || type == ValueType::i32 || type == ValueType::i64;
+    return wide &&
+           std::all_of(entry->data.begin(), entry->data.end(), [](std::byte b) { return b == std::byte{0xff}; });
   }
 
   const Gguf& file_;

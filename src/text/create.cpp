@@ -18,6 +18,9 @@ namespace {
 using core::fail;
 
 constexpr std::size_t most_pieces = std::size_t{1} << 30;
+/// Bytes of a piece. What is looked for at every place of a text must be short: a text of such pieces' beginnings takes
+/// their length times its own. The longest known are of 256 and of 64 bytes.
+constexpr std::size_t longest_allowed = 65536, longest_special = 1024;
 constexpr std::size_t merges_ahead = 16;
 constexpr std::string_view blank = "\xe2\x96\x81";  // U+2581, a space in SentencePiece's pieces
 
@@ -155,6 +158,15 @@ Status Maker::take_types() {
   }
   if (t_.bos >= 0 && t_.type(t_.bos) == TokenType::normal) {
     t_.flags[static_cast<std::size_t>(t_.bos)] = static_cast<std::uint8_t>(TokenType::control);
+  }
+  for (std::size_t i = 0; i < v_.pieces.size(); ++i) {
+    const TokenType type = t_.type(static_cast<std::int32_t>(i));
+    const bool sought = type == TokenType::control || type == TokenType::unknown || type == TokenType::user_defined;
+    const std::size_t most = sought ? longest_special : longest_allowed;
+    if (v_.pieces[i].size() > most) {
+      return fail(Errc::bad_format, "tokenizer.ggml.tokens[{}] has {} bytes; a piece of its type has at most {}", i,
+                  v_.pieces[i].size(), most);
+    }
   }
   return {};
 }

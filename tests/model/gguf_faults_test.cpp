@@ -163,6 +163,33 @@ TEST_CASE("gguf faults: keys and tensor names") {
   rejected(RawGguf().header(2, 0).tensor("t", {4}, 0, 0).tensor("t", {4}, 0, 32).data(48), "twice");
 }
 
+// CVE-2024-41130: the name of a tensor that was never read, and is compared with the others' for all that.
+TEST_CASE("gguf faults: tensors without a name") {
+  for (const std::uint64_t n : huge) {
+    // In every place of three.
+    rejected(RawGguf().header(3, 0).put(n).text("abc").data(300), "ends within");
+    rejected(RawGguf().header(3, 0).tensor("a", {4}, 0, 0).put(n).text("abc").data(300), "ends within");
+    rejected(RawGguf().header(3, 0).tensor("a", {4}, 0, 0).tensor("b", {4}, 0, 32).put(n).text("c").data(300),
+             "ends within");
+  }
+  for (const std::size_t nameless : {0u, 1u, 2u}) {
+    RawGguf file, cut;
+    file.header(3, 0);
+    for (std::size_t i = 0; i < 3; ++i) file.tensor(i == nameless ? "" : "name", {4}, 0, 32 * i);
+    rejected(file.data(96), "name");
+    // Fewer tensors than the header counts: what is left of the list is no name.
+    cut.header(3, 0);
+    for (std::size_t i = 0; i < nameless; ++i) cut.tensor(std::string(1, static_cast<char>('a' + i)), {4}, 0, 32 * i);
+    rejected(cut, "ends within");
+    rejected(cut.data(96), "");
+  }
+  // NULs are characters like others: as long a name as it says, and two of them differ by their lengths.
+  const std::string nuls(2, '\0');
+  CHECK(open(RawGguf().header(2, 0).tensor(nuls, {4}, 0, 0).tensor(nuls.substr(1), {4}, 0, 32).data(48).bytes).code ==
+        Errc::ok);
+  rejected(RawGguf().header(2, 0).tensor(nuls, {4}, 0, 0).tensor(nuls, {4}, 0, 32).data(48), "twice");
+}
+
 TEST_CASE("gguf faults: dimensions") {
   const auto shape = [](const std::vector<std::uint64_t>& dims, std::uint32_t type) {
     return RawGguf().header(1, 0).tensor("t", dims, type, 0).data(256);
