@@ -19,6 +19,8 @@ constexpr Stage gpt2[] = {stages::gpt2};
 constexpr Stage digits_gpt2[] = {stages::one_number, stages::gpt2};
 // [\p{P}\$\+<=>\^~\|`]+ before, [0-9][0-9][0-9] after it
 constexpr Stage falcon[] = {stages::signs, stages::gpt2, stages::three_digits};
+// [\p{P}\$\+<=>\^~\|]+ before, \p{N}+, [0-9][0-9][0-9] after it: what files without a better name were made for
+constexpr Stage fallback[] = {stages::signs_but_backtick, stages::gpt2, stages::numbers, stages::three_digits};
 
 // C|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|E
 constexpr stages::Modern llama3_form{.digits = 3};
@@ -60,14 +62,15 @@ constexpr Stage bloom[] = {stages::bloom};
 // then \p{N}
 constexpr Stage viking[] = {stages::bloom, stages::one_number};
 
-constexpr PreTokenizer patterns[] = {{gpt2},           {digits_gpt2}, {falcon},      {llama3},
-                                     {llama3, true},   {qwen2},       {qwen35},      {seed_coder},
-                                     {tekken, true},   {gpt4o},       {youtu, true}, {deepseek_llm},
-                                     {deepseek_coder}, {deepseek_v3}, {bloom},       {viking}};
+constexpr PreTokenizer patterns[] = {{gpt2},         {digits_gpt2}, {falcon},       {fallback},       {llama3},
+                                     {llama3, true}, {qwen2},       {qwen35},       {seed_coder},     {tekken, true},
+                                     {gpt4o},        {youtu, true}, {deepseek_llm}, {deepseek_coder}, {deepseek_v3},
+                                     {bloom},        {viking}};
 enum Pattern : unsigned char {
   of_gpt2,
   of_digits_gpt2,
   of_falcon,
+  of_fallback,
   of_llama3,
   of_llama3_whole,
   of_qwen2,
@@ -102,6 +105,7 @@ constexpr Name names[] = {
     {"deepseek-llm", of_deepseek_llm},
     {"deepseek-r1-qwen", of_qwen2},
     {"deepseek-v3", of_deepseek_v3},
+    {"default", of_fallback},
     {"exaone", of_digits_gpt2},
     {"exaone4", of_gpt2},
     {"f2llmv2", of_qwen2},
@@ -109,7 +113,7 @@ constexpr Name names[] = {
     {"falcon-h1", of_llama3_whole},
     {"falcon3", of_llama3_whole},
     {"gigachat", of_gpt2},
-    {"glm4", of_llama3},
+    {"glm4", of_llama3_whole},
     {"gpt-2", of_gpt2},
     {"gpt-4o", of_gpt4o},
     {"gpt3-finnish", of_bloom},

@@ -39,6 +39,7 @@ Match numbers(std::string_view text, std::size_t at) noexcept;
 Match numbers_by_three(std::string_view text, std::size_t at) noexcept;
 Match three_digits(std::string_view text, std::size_t at) noexcept;
 Match signs(std::string_view text, std::size_t at) noexcept;
+Match signs_but_backtick(std::string_view text, std::size_t at) noexcept;
 Match line_break(std::string_view text, std::size_t at) noexcept;
 Match final_space(std::string_view text, std::size_t at) noexcept;
 Match letters_after_space(std::string_view text, std::size_t at) noexcept;

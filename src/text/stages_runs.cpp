@@ -56,6 +56,11 @@ Match run_in(const Range (&ranges)[count], std::string_view text, std::size_t at
   return found_or_next(text, at, run_while(text, at, [&](char32_t c) { return in(ranges, c); }));
 }
 
+bool is_sign(char32_t c) noexcept {
+  const unsigned kind = kind_of(c);
+  return (kind & punctuation) != 0 || (c < 128 && (kind & symbol) != 0);
+}
+
 /// `\s?[test]+`
 template <class Test>
 Match after_space(std::string_view text, std::size_t at, Test test) noexcept {
@@ -88,11 +93,11 @@ Match three_digits(std::string_view text, std::size_t at) noexcept {
 }
 
 Match signs(std::string_view text, std::size_t at) noexcept {
-  const auto is_sign = [](char32_t c) {
-    const unsigned kind = kind_of(c);
-    return (kind & punctuation) != 0 || (c < 128 && (kind & symbol) != 0);
-  };
   return found_or_next(text, at, run_while(text, at, is_sign));
+}
+
+Match signs_but_backtick(std::string_view text, std::size_t at) noexcept {
+  return found_or_next(text, at, run_while(text, at, [](char32_t c) { return c != '`' && is_sign(c); }));
 }
 
 Match line_break(std::string_view text, std::size_t at) noexcept {

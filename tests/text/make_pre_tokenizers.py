@@ -67,6 +67,7 @@ PATTERNS = {
     ],
     "bloom": [BLOOM],
     "viking": [BLOOM, r"\p{N}"],
+    "default": [r"[\p{P}\$\+<=>\^~\|]+", GPT2, r"\p{N}+", "[0-9][0-9][0-9]"],
 }
 
 # Characters whose category differs between Unicode versions are not asked about: both tables must agree.
@@ -128,4 +129,5 @@ def main():
                 out.write(" ".join([name] + [x.encode().hex() for x in words]) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

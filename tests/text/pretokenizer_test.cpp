@@ -1,6 +1,7 @@
 #include "text/pretokenizer.hpp"
 
 #include <fstream>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -42,6 +43,37 @@ TEST_CASE("A text is cut into words") {
   CHECK(text::find_pre_tokenizer("llama3")->whole_words);
 }
 
+TEST_CASE("Every name cuts as llama.cpp does under it") {
+  std::vector<std::string> texts;
+  std::ifstream file(test::fixture("text/fixtures/pre_tokenizers.txt"));
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream fields(line.substr(line.find(' ')));
+    std::string& text = texts.emplace_back();
+    for (std::string hex; fields >> hex;) text += from_hex(hex);
+  }
+  REQUIRE(texts.size() == 1700);
+  std::map<std::string, std::vector<std::vector<std::string>>> expected;
+  std::ifstream names(test::fixture("text/fixtures/pre_tokenizer_names.txt"));
+  std::size_t cases = 0;
+  std::string previous;
+  for (std::string name, like, whole, bos; names >> name >> like >> whole >> bos; ++cases) {
+    CAPTURE(name, like);
+    const text::PreTokenizer* found = text::find_pre_tokenizer(name);
+    REQUIRE(found != nullptr);
+    CHECK(found->whole_words == (whole == "whole"));
+    auto& words = expected[like];
+    for (std::size_t i = words.size(); i < texts.size(); ++i) words.push_back(cut(like, texts[i]));
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < texts.size(); ++i) different += cut(name, texts[i]) != words[i] ? 1 : 0;
+    CHECK(different == 0);
+  }
+  CHECK(cases == 70);
+  // No two of these lists of expressions are the same one.
+  for (auto a = expected.begin(); a != expected.end(); ++a) {
+    for (auto b = std::next(a); b != expected.end(); ++b) CHECK(a->second != b->second);
+  }
+}
+
 TEST_CASE("Every pattern cuts random texts as its regular expression does") {
   std::ifstream file(test::fixture("text/fixtures/pre_tokenizers.txt"));
   std::size_t cases = 0;
@@ -55,7 +87,7 @@ TEST_CASE("Every pattern cuts random texts as its regular expression does") {
     INFO(line);
     CHECK(cut(name, whole) == expected);
   }
-  CHECK(cases == 1600);
+  CHECK(cases == 1700);
 }
 
 TEST_CASE("A run of a million characters is scanned in linear time") {
