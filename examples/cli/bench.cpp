@@ -302,6 +302,7 @@ void bench(BenchFlags flags) {
   const std::vector<BenchRow> rows = measure_all(flags, options, path);
   if (!flags.plot.empty()) write_plot(flags.plot, rows);
   print(flags, rows);
+  if (interrupted()) return;
   for (const BenchRow& row : rows) {
     const std::string fault = impossible_share(row);
     if (!fault.empty()) bad_input("{}", fault);

@@ -68,7 +68,7 @@ TEST_CASE("command: a tiny model is made, looked at, and runs") {
   const Ran measured = kinglet_command(
       folder, "bench " + model + " --prompt-tokens 16 -n 4 --sessions 2 --budget-ms 1 --repeats 2 --threads 1 --json");
   INFO(measured.err);
-  REQUIRE(measured.code == 0);
+  REQUIRE(kinglet::cli_test::measured(measured));
   for (const char* key : {"prefill_tokens_per_s", "decode_tokens_per_s", "weight_bytes_per_token", "kv_bytes_per_token",
                           "read_gb_per_s", "vnni_gops", "vnni_group32_gops", "fp32_gflops", "decode_bandwidth_fraction",
                           "prefill_peak_fraction", "prefill_group32_fraction", "step_p99_ms", "step_p999_ms",
@@ -87,7 +87,7 @@ TEST_CASE("command: bench measures every row, beside a peer's results, and draws
                             quoted(folder / "other.json");
   const Ran rows = kinglet_command(folder, suite + " --json --plot " + quoted(folder / "roofs.svg"));
   INFO(rows.err);
-  REQUIRE(rows.code == 0);
+  REQUIRE(measured(rows));
   CHECK(rows.out.substr(0, 2) == "[{");
   for (const char* work : {"\"decode\"", "\"prefill 512\"", "\"decode of 8\"", "\"decode of 32\"", "\"at 600\"",
                            "\"steps of 2 ms\"", "\"start to first token\""})
@@ -101,7 +101,7 @@ TEST_CASE("command: bench measures every row, beside a peer's results, and draws
       kinglet_command(folder, "bench " + model + " --prompt-tokens 16 -n 4 --sessions 3 --repeats 1 " +
                                   "--arrivals poisson --arrival-rate 100 --budget-ms 1 --threads 1 --json");
   INFO(arriving.err);
-  REQUIRE(arriving.code == 0);
+  REQUIRE(measured(arriving));
   CHECK(number(arriving.out, "first_token_p99_ms") > 0);
 
   write(folder / "bad.json", "[{\"n_prompt\": 512, \"n_gen\": 0, \"avg_ts\": -1}]");

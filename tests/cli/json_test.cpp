@@ -85,8 +85,11 @@ TEST_CASE("json: every command that runs a model") {
 TEST_CASE("json: bench prints an object, and a list of them where it sweeps") {
   const Folder folder;
   const std::string bench = "bench " + tiny_model(folder) + " --threads 1 --repeats 1 --json ";
-  CHECK(run_json(folder, bench + "--prompt-tokens 16 -n 4")["decode_tokens_per_s"] > 0);
+  const Ran one = kinglet_command(folder, bench + "--prompt-tokens 16 -n 4");
+  CHECK(measured(one));
+  CHECK(object_of(one)["decode_tokens_per_s"] > 0);
   const Ran ran = kinglet_command(folder, bench + "--suite decode,prefill -n 4");
+  CHECK(measured(ran));
   const Json list = Json::parse(ran.out);
   REQUIRE(list.size() == 2);
   CHECK(list[0]["work"] == "decode");
