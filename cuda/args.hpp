@@ -21,6 +21,9 @@ struct EmbedArgs {
   std::uint32_t cols, pairs;
 };
 
+/// Words of four FP16 that a row of `cols` takes: whole steps of 16 columns, with 0 past the end.
+KINGLET_HD constexpr std::uint32_t half_words(std::uint32_t cols) noexcept { return (cols + 15) / 16 * 4; }
+
 /// Norm, and the activations of a row in the form that products read. One block a row of n.
 struct PrepareArgs {
   View<const float> x;              ///< [.][cols]
@@ -29,7 +32,9 @@ struct PrepareArgs {
   View<float> values;               ///< out, [n][cols]
   View<std::int8_t> q;              ///< int8: out, [n][cols]
   View<std::int32_t> codes;         ///< fp8: out, [n][cols], values times 2^9
-  View<float> d;                    ///< out, int8: [n][cols / 32]; fp8: [n][cols / 128, rounded up], times 2^-9
+  View<std::uint64_t> halves;       ///< halves: out, [n][half_words(cols)]
+  View<float> d;                    ///< out, int8: [n][cols / 32]; fp8: [n][cols / 128, rounded up], times 2^-9;
+                                    ///< halves: [n], a power of two
   View<std::int32_t> sums;          ///< out, [n][cols / 16], of q or codes
   View<std::uint32_t> bad;          ///< in and out, [rows]: the first layer whose input was not finite; null: unasked
   std::uint32_t layer;
@@ -74,11 +79,12 @@ enum class Epilogue : std::uint32_t {
 
 /// n rows of activations times a matrix.
 struct ProductArgs {
-  View<const std::uint8_t> weight;  ///< [outputs][row_bytes]
-  View<const float> values;         ///< fp32: [n][cols]
-  View<const std::uint32_t> q;      ///< int8: [n][cols / 4], words of four
-  View<const std::int32_t> codes;   ///< fp8: [n][cols]
-  View<const float> d;              ///< as PrepareArgs makes them
+  View<const std::uint8_t> weight;   ///< [outputs][row_bytes]
+  View<const float> values;          ///< fp32: [n][cols]
+  View<const std::uint32_t> q;       ///< int8: [n][cols / 4], words of four
+  View<const std::int32_t> codes;    ///< fp8: [n][cols]
+  View<const std::uint64_t> halves;  ///< halves: [n][half_words(cols)]
+  View<const float> d;               ///< as PrepareArgs makes them
   View<const std::int32_t> sums;
   View<const float> bias;  ///< [outputs]; null: none
   View<float> out;         ///< [n][out_stride], outputs from out_first on

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <new>
 
 #include "core/fail.hpp"
@@ -13,9 +14,7 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 
-std::size_t object_bytes(const DriverMaker& maker) noexcept {
-  return (sizeof(CudaBackend) + alignment - 1) / alignment * alignment + maker.bytes;
-}
+constexpr std::size_t aligned(std::size_t bytes) noexcept { return (bytes + alignment - 1) / alignment * alignment; }
 
 /// Counts the devices; an error in words where there are none.
 Error find_devices(Driver& driver, int& count) noexcept {
@@ -68,11 +67,16 @@ Error CudaBackend::fault(const DriverMaker& maker) noexcept {
   return error;
 }
 
+/// The backend, the operations that its graphs are made of, and the driver's table.
+std::size_t CudaBackend::object_bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept {
+  return aligned(sizeof(CudaBackend)) + aligned(known_ops_bytes(shape)) + maker.bytes;
+}
+
 std::size_t CudaBackend::bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept {
   const DeviceLayout l = device_layout(shape);
   std::size_t total = 0;
   if (!l.ok || __builtin_add_overflow(l.device_bytes, l.pinned_bytes, &total) ||
-      __builtin_add_overflow(total, object_bytes(maker), &total)) {
+      __builtin_add_overflow(total, object_bytes(maker, shape), &total)) {
     return 0;
   }
   return total;
@@ -87,7 +91,7 @@ Result<ops::Backend*> CudaBackend::create(const DriverMaker& maker, const ops::C
   const DeviceLayout layout = device_layout(shape);
   if (!layout.ok) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
   return core::guarded([&]() -> Result<ops::Backend*> {
-    const std::size_t object = object_bytes(maker);
+    const std::size_t object = object_bytes(maker, shape);
     if (!memory.reserve(layout.device_bytes + layout.pinned_bytes)) return core::out_of_memory();
     void* block = nullptr;
     try {
@@ -98,6 +102,8 @@ Result<ops::Backend*> CudaBackend::create(const DriverMaker& maker, const ops::C
     }
     auto* self = new (block) CudaBackend(shape, layout, memory);
     self->total_ = object;
+    self->known_ops_ = reinterpret_cast<ops::Op*>(static_cast<std::byte*>(block) + aligned(sizeof(CudaBackend)));
+    std::uninitialized_default_construct_n(self->known_ops_, known_ops_bytes(shape) / sizeof(ops::Op));
     const Status opened = self->open(maker, static_cast<std::byte*>(block) + object - maker.bytes);
     if (opened) return self;
     destroy(self, memory);
@@ -151,6 +157,7 @@ void CudaBackend::close() noexcept {
     const Entered entered(*driver_);
     (void)driver_->set(step_mark);
     (void)driver_->wait(step_mark);  // nothing may still read what is freed here
+    forget_graphs();
     for (Placed* p = placed_; p != nullptr;) {
       Placed* next = p->next;
       driver_->release(p->data);
@@ -201,6 +208,7 @@ Result<ops::WeightView> CudaBackend::place(const ops::WeightView& weight) noexce
   return core::guarded([&]() -> Result<ops::WeightView> {
     const Entered entered(*driver_);
     if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
+    forget_graphs();
     const std::size_t bytes = weight.row_bytes * weight.rows;
     void* const block = static_cast<std::pmr::memory_resource&>(memory_).allocate(sizeof(Placed), alignof(Placed));
     auto* placed = new (block) Placed{nullptr, nullptr, bytes};
@@ -229,6 +237,7 @@ Result<const float*> CudaBackend::place(const float* vector, std::size_t n) noex
   }
   const Entered entered(*driver_);
   if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
+  forget_graphs();
   float* const to = view<float>(layout_.vectors, 0).data + vectors_used_;
   if (const Status s = upload(to, vector, n * sizeof(float)); !s) return s.error();
   vectors_used_ += n;
@@ -250,45 +259,48 @@ Status CudaBackend::begin(const ops::Batch& batch) noexcept {
     if (const Status s = check(driver_->wait(step_mark), "a step's kernels"); !s) return s;
   }
   batch_ = batch;
-  fetched_ = finished_ = logits_fetched_ = false;
+  fetched_ = finished_ = logits_fetched_ = replayed_ = false;
   finish_status_ = {};
   return upload_step(batch);
 }
 
+/// Every list has its place, so that a captured step finds the next one's there too.
 Status CudaBackend::upload_step(const ops::Batch& batch) noexcept {
   auto* const start = pinned<std::uint32_t>(layout_.host_step);
   const auto* const device = view<const std::uint32_t>(layout_.step, 0).data;
-  std::size_t used = 0;
-  const auto list = [&](std::size_t n, auto value) {
-    const View<const std::uint32_t> v{device + used, n};
-    for (std::size_t i = 0; i < n; ++i) start[used + i] = value(i);
-    used += n;
-    return v;
+  const auto list = [&](std::size_t at, std::size_t n, auto value) {
+    for (std::size_t i = 0; i < n; ++i) start[at + i] = value(i);
+    return View<const std::uint32_t>{device + at, n};
   };
-  const std::size_t n = batch.rows.size();
-  const auto token = list(n, [&](std::size_t i) { return static_cast<std::uint32_t>(batch.rows[i].token); });
+  const std::size_t n = batch.rows.size(), most = shape_.max_rows, sequences = batch.sequences.size();
+  const auto token = list(0, n, [&](std::size_t i) { return static_cast<std::uint32_t>(batch.rows[i].token); });
   token_ = {reinterpret_cast<const std::int32_t*>(token.data), n};
-  position_ = list(n, [&](std::size_t i) { return batch.rows[i].position; });
-  sequence_ = list(n, [&](std::size_t i) { return batch.rows[i].sequence; });
-  logits_of_ = list(batch.logits.size(), [&](std::size_t i) { return batch.logits[i]; });
-  hidden_of_ = list(batch.hidden.size(), [&](std::size_t i) { return batch.hidden[i]; });
-  std::uint32_t pages = 0;
+  position_ = list(most, n, [&](std::size_t i) { return batch.rows[i].position; });
+  sequence_ = list(2 * most, n, [&](std::size_t i) { return batch.rows[i].sequence; });
+  logits_of_ = list(3 * most, batch.logits.size(), [&](std::size_t i) { return batch.logits[i]; });
+  hidden_of_ = list(4 * most, batch.hidden.size(), [&](std::size_t i) { return batch.hidden[i]; });
+  std::size_t pages = 0;
   last_position_ = 0;
+  decodes_ = n == sequences && n <= most_graph_rows;
   const auto pages_of = [](const ops::Sequence& s) {
     return (s.first_position + s.rows + ops::page_tokens - 1) / ops::page_tokens;
   };
-  first_page_ = list(batch.sequences.size(), [&](std::size_t i) {
-    const std::uint32_t first = pages;
-    pages += pages_of(batch.sequences[i]);
-    last_position_ = std::max(last_position_, batch.sequences[i].first_position + batch.sequences[i].rows - 1);
-    return first;
+  first_page_ = list(5 * most, sequences, [&](std::size_t i) {
+    const ops::Sequence& s = batch.sequences[i];
+    const std::size_t first = pages;
+    pages += pages_of(s);
+    last_position_ = std::max(last_position_, s.first_position + s.rows - 1);
+    decodes_ = decodes_ && s.rows == 1;
+    return static_cast<std::uint32_t>(first);
   });
-  if (sizeof(std::uint32_t) * (used + std::size_t{pages}) > layout_.step_bytes) {
+  stretches_ = last_position_ / ops::stretch_tokens + 1;
+  std::size_t used = 5 * most + shape_.max_sequences;
+  pages_ = {device + used, pages};
+  if (sizeof(std::uint32_t) * (used + pages) > layout_.step_bytes) {
     return core::fail(Errc::internal, "the step's sequences have {} pages, more than the pool", pages);
   }
-  pages_ = {device + used, pages};
   for (const ops::Sequence& s : batch.sequences) {
-    (void)list(pages_of(s), [&](std::size_t i) { return s.pages[i]; });
+    used += list(used, pages_of(s), [&](std::size_t i) { return s.pages[i]; }).count;
   }
   if (n == 0) return {};
   const std::size_t bytes = used * sizeof(std::uint32_t);

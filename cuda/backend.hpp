@@ -71,6 +71,7 @@ class CudaBackend final : public ops::Backend {
       : shape_(shape), layout_(layout), memory_(memory), device_index_(static_cast<int>(shape.device)) {}
   ~CudaBackend() override = default;
 
+  static std::size_t object_bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept;
   Status open(const DriverMaker& maker, void* place) noexcept;
   void close() noexcept;
   /// ok for 0; else an error with the call, CUDA's text and code, and the device.
@@ -95,9 +96,27 @@ class CudaBackend final : public ops::Backend {
                      std::uint32_t n, bool norm) noexcept;
   Status product(const ops::Op& op, std::size_t m, View<float> out, std::uint32_t stride, std::uint32_t first,
                  Epilogue epilogue) noexcept;
+  Status enqueue(const ops::Op& op) noexcept;
   Status rotate(const ops::Op& op) noexcept;
   Status attention(const ops::Op& op) noexcept;
   Status output(const ops::Op& op) noexcept;
+
+  // graphs.cpp
+  struct Graph {
+    std::uint32_t rows = 0, stretches = 0;  ///< what it is for
+    std::uint64_t used = 0;                 ///< when it last was; 0 = never
+    void* handle = nullptr;
+  };
+  /// A context of 2,048 tokens has four kinds of stretches for each number of sessions.
+  static constexpr std::size_t most_graphs = 32;
+  static constexpr std::uint32_t most_graph_rows = 32;
+  static std::size_t known_ops_bytes(const ops::ContextShape& shape) noexcept;
+  Status run_layer(const ops::Op& op) noexcept;
+  bool know(const ops::Op& op) noexcept;
+  void forget_graphs() noexcept;
+  Graph* find_graph(std::uint32_t stretches) noexcept;
+  void* capture(std::uint32_t stretches) noexcept;
+
   template <class Args>
   Status launch(KernelKind kind, quant::Format format, const Launch& shape, const Args& args) noexcept {
     return check(driver_->launch({kind, format}, shape, &args), kernel_text(kind));
@@ -118,6 +137,12 @@ class CudaBackend final : public ops::Backend {
   std::uint32_t columns(const ops::Op& op) const noexcept;
   std::uint32_t products_rows(const ops::Op& op) const noexcept;
   View<float> input(const ops::Op& op) const noexcept;
+  /// Do the op's products read FP16?
+  bool reads_halves(const ops::Op& op) const noexcept {
+    return shape_.bits == ops::Bits::device && products_rows(op) >= many_from;
+  }
+  /// The kernel that makes the activations which the op's products read.
+  KernelKind form(const ops::Op& op) const noexcept;
 
   ops::ContextShape shape_;
   DeviceLayout layout_;
@@ -137,6 +162,14 @@ class CudaBackend final : public ops::Backend {
   bool fetched_ = false, finished_ = false, logits_fetched_ = false;
   Status finish_status_;
   std::uint32_t last_position_ = 0;
+  std::uint32_t stretches_ = 0;  // that attention looks at
+  bool decodes_ = false;         // one row of each sequence, and few of them
+  bool replayed_ = false;        // this step's layers are enqueued, all of them
+  bool graphs_work_ = true;
+  std::uint64_t graph_clock_ = 0;
+  Graph graphs_[most_graphs];
+  ops::Op* known_ops_ = nullptr;  // [layers][5] in the order of a step, of which the first known_ are there
+  std::size_t known_ = 0;
   View<const std::uint32_t> position_, sequence_, logits_of_, hidden_of_, first_page_, pages_;
   View<const std::int32_t> token_;
 };

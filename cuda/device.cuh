@@ -12,6 +12,8 @@
 //   t.shuffle(v, lane), t.shuffle_xor(v, mask), t.ballot(predicate)     for all 32 lanes
 //   t.dp4a(a, b, c)                    c + the dot product of four signed bytes
 //   t.mma(c, a, b)                     c[16][8] += a[16][32] * b[32][8] of signed bytes, by a warp; see mma() below
+//   t.halves(x, y)                     two FP16, x in the low half, each the nearest, ties to even
+//   t.mma_halves(c, a, b)              c[16][8] += a[16][16] * b[16][8] of FP16, by a warp; see mma_halves() below
 //   t.atomic_add(array, i, v), t.atomic_min(array, i, v)                in global or shared memory
 #pragma once
 #include <cstddef>
@@ -21,6 +23,12 @@
 #include <kinglet/core/config.hpp>
 
 #include "view.hpp"
+
+#if defined(__CUDACC__)
+#include <cuda_fp16.h>
+
+#include <cstring>
+#endif
 
 namespace kinglet::cuda {
 
@@ -77,8 +85,33 @@ class DeviceThread {
     mma_8x8x16(c[2], c[3], a[3], b[1]);
 #else
     asm volatile(
-        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        "mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
         : "+r"(c[0]), "+r"(c[1]), "+r"(c[2]), "+r"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#endif
+  }
+
+  __device__ __forceinline__ std::uint32_t halves(float x, float y) const {
+    const __half2 both = __floats2half2_rn(x, y);
+    std::uint32_t word;
+    memcpy(&word, &both, 4);
+    return word;
+  }
+
+  /// With g = lane / 4 and t = lane % 4: a[0] holds row g, columns 2t and 2t + 1; a[1] row g + 8; a[2] and a[3] the
+  /// same rows, columns 8 later. b[0] holds column g, rows 2t and 2t + 1; b[1] rows 8 later. c as in mma(). Source: PTX
+  /// ISA, "Matrix Fragments for mma.m16n8k16 with floating point type" (and .m16n8k8, of which Turing takes two).
+  __device__ __forceinline__ void mma_halves(float (&c)[4], const std::uint32_t (&a)[4],
+                                             const std::uint32_t (&b)[2]) const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+    mma_16x8x8(c, a[0], a[1], b[0]);
+    mma_16x8x8(c, a[2], a[3], b[1]);
+#else
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
+        "%3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
   }
@@ -99,6 +132,12 @@ class DeviceThread {
                  : "+r"(c0), "+r"(c1)
                  : "r"(a), "r"(b));
   }
+  __device__ __forceinline__ static void mma_16x8x8(float (&c)[4], std::uint32_t a0, std::uint32_t a1,
+                                                    std::uint32_t b) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a0), "r"(a1), "r"(b));
+  }
 };
 
 /// The form in which a kernel is launched.
@@ -118,9 +157,8 @@ struct Constant {
 /// Calls body(0), ..., body(n - 1), each with a constant, so that arrays with that index stay in registers.
 template <unsigned n, class Body>
 KINGLET_DEVICE void unrolled(Body&& body) {
-  [&]<unsigned... i>(std::integer_sequence<unsigned, i...>) {
-    (body(Constant<i>{}), ...);
-  }(std::make_integer_sequence<unsigned, n>{});
+  [&]<unsigned... i>(std::integer_sequence<unsigned, i...>) { (body(Constant<i>{}), ...); }
+  (std::make_integer_sequence<unsigned, n>{});
 }
 
 /// The largest of a warp's values, in all lanes.

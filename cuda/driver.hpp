@@ -52,6 +52,14 @@ class Driver {
   /// @param args  the kernel's parameters, copied before the call returns
   virtual int launch(KernelName name, const Launch& launch, const void* args) noexcept = 0;
 
+  // Between begin_graph() and end_graph() launches are not enqueued but recorded, each after the one before; nothing
+  // else is called between. What the driver keeps of a graph is its own.
+  virtual int begin_graph() noexcept = 0;
+  /// Ends the recording, also where it fails. @param graph  ready to run; null where it fails
+  virtual int end_graph(void*& graph) noexcept = 0;
+  virtual int run_graph(void* graph) noexcept = 0;
+  virtual void release_graph(void* graph) noexcept = 0;
+
   /// Marks, by number: set after all that is enqueued; then waited for.
   static constexpr std::size_t marks = 4;
   virtual int set(std::size_t mark) noexcept = 0;

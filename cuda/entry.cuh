@@ -18,5 +18,6 @@ const void* product_floats_kernel(Format format) noexcept;
 const void* product_int8_kernel(Format format) noexcept;
 const void* product_fp8_kernel(Format format) noexcept;
 const void* product_many_kernel(Format format) noexcept;
+const void* product_halves_kernel(Format format) noexcept;
 
 }  // namespace kinglet::cuda

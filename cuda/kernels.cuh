@@ -6,6 +6,7 @@
 #include "names.hpp"
 #include "prepare.cuh"
 #include "product.cuh"
+#include "product_halves.cuh"
 #include "product_mma.cuh"
 #include "rotate.cuh"
 #include "sample.cuh"
@@ -17,7 +18,7 @@ template <KernelKind kind, class Visit>
 bool with_kernel(Format format, Visit&& visit) {
   constexpr bool by_format = kind == KernelKind::embed || kind == KernelKind::product_floats ||
                              kind == KernelKind::product_int8 || kind == KernelKind::product_fp8 ||
-                             kind == KernelKind::product_many;
+                             kind == KernelKind::product_many || kind == KernelKind::product_halves;
   if constexpr (by_format) {
     bool found = false;
     const auto call = [&]<Format F>() {
@@ -26,6 +27,8 @@ bool with_kernel(Format format, Visit&& visit) {
         visit.template operator()<EmbedRows<F>>();
       } else if constexpr (kind == KernelKind::product_floats) {
         visit.template operator()<ProductOfFloats<F>>();
+      } else if constexpr (kind == KernelKind::product_halves) {
+        visit.template operator()<ProductOfHalves<F>>();
       } else if constexpr (quant::is_float(F)) {
         found = false;
       } else if constexpr (kind == KernelKind::product_int8) {
@@ -47,6 +50,7 @@ bool with_kernel(Format format, Visit&& visit) {
     if constexpr (kind == KernelKind::prepare_values) visit.template operator()<PrepareRow<Form::values>>();
     if constexpr (kind == KernelKind::prepare_int8) visit.template operator()<PrepareRow<Form::int8>>();
     if constexpr (kind == KernelKind::prepare_fp8) visit.template operator()<PrepareRow<Form::fp8>>();
+    if constexpr (kind == KernelKind::prepare_halves) visit.template operator()<PrepareRow<Form::halves>>();
     if constexpr (kind == KernelKind::gate) visit.template operator()<GateRow>();
     if constexpr (kind == KernelKind::rotate) visit.template operator()<RotateAndStore>();
     if constexpr (kind == KernelKind::attend) visit.template operator()<AttendStretch>();

@@ -31,7 +31,8 @@ inline constexpr ChipLimits chips[] = {{75, 64 << 10},   {80, 163 << 10},  {86, 
 
 /// Outputs and rows of a block of a product, for few rows and for many.
 inline constexpr std::uint32_t few_outputs = 16, few_rows = 8, many_outputs = 32, many_rows = 64;
-/// Rows from which on the tensor cores take over: as many as few_rows wastes nothing of. Not yet measured.
+/// Rows from which on the tensor cores take over, in both kinds of bits: as many as few_rows wastes nothing of. Not yet
+/// measured.
 inline constexpr std::uint32_t many_from = few_rows + 1;
 
 constexpr std::uint32_t parts(std::uint64_t n, std::uint32_t size) noexcept {

@@ -37,7 +37,7 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   l.vector_floats = (layer_floats + gate_floats) * s.layers + 2 * dim + s.vocab;
 
   ops::BlockPlanner<256> device;
-  // rows: token, position, sequence, logits, hidden; sequences: their first page; then all pages
+  // token, position, sequence, logits, hidden of max_rows; first page of max_sequences; then all pages
   l.step_bytes = sizeof(std::uint32_t) * (5 * rows + s.max_sequences + std::size_t{s.max_sequences} * s.pages);
   l.step = device.take({l.step_bytes});
   l.x = device.take({rows, dim, f});
@@ -50,6 +50,9 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   const std::size_t fp8_rows = s.activations == ops::Activations::fp8 ? rows : 0;
   l.q = device.take({int8_rows, l.wide});
   l.codes = device.take({fp8_rows, l.wide, sizeof(std::int32_t)});
+  const std::size_t half_rows = s.bits == ops::Bits::device ? rows : 0;
+  l.halves = device.take({half_rows, (l.wide + 15) / 16 * 4, sizeof(std::uint64_t)});
+  l.row_scales = device.take({half_rows, f});
   l.scales = device.take({int8_rows + fp8_rows, (l.wide + 31) / 32, f});
   l.sums = device.take({int8_rows + fp8_rows, (l.wide + 15) / 16, sizeof(std::int32_t)});
   l.partial = device.take({l.slots, state, f});

@@ -9,7 +9,7 @@
 namespace kinglet::cuda {
 
 /// What the products of an op read.
-enum class Form { values, int8, fp8 };
+enum class Form { values, int8, fp8, halves };
 
 template <Form form>
 struct PrepareRow {
@@ -32,9 +32,11 @@ struct PrepareRow {
       t.sync();
       if constexpr (form == Form::int8) quantize_int8(t, a, row, values);
       if constexpr (form == Form::fp8) quantize_fp8(t, a, row, values);
+      if constexpr (form == Form::halves) round_to_halves(t, a, row, values);
     } else {
       if constexpr (form == Form::int8) quantize_int8(t, a, row, x);
       if constexpr (form == Form::fp8) quantize_fp8(t, a, row, x);
+      if constexpr (form == Form::halves) round_to_halves(t, a, row, x);
     }
   }
 
@@ -61,6 +63,22 @@ struct PrepareRow {
       const float v = x[i];
       y[i] = (v * r) * w[i];
     }
+  }
+
+  /// The largest of the block's values, in all threads. It ends with a barrier.
+  template <class Thread>
+  KINGLET_DEVICE static std::uint32_t block_max(const Thread& t, std::uint32_t v) {
+    const auto largest = t.template shared<std::uint32_t>(lanes * sizeof(float), lanes / warp_threads);
+    v = warp_max(t, v);
+    if (t.thread() % warp_threads == 0) largest[t.thread() / warp_threads] = v;
+    t.sync();
+    std::uint32_t all = 0;
+    for (unsigned w = 0; w < lanes / warp_threads; ++w) {
+      const std::uint32_t other = largest[w];
+      all = other > all ? other : all;
+    }
+    t.sync();
+    return all;
   }
 
   /// A warp a group, a lane a channel.
@@ -95,22 +113,12 @@ struct PrepareRow {
     const auto codes = t.global(a.codes) + row * a.cols;
     const auto d = t.global(a.d) + row * blocks;
     const auto sums = t.global(a.sums) + row * (a.cols / 16);
-    const auto largest = t.template shared<std::uint32_t>(lanes * sizeof(float), lanes / warp_threads);
     for (std::size_t b = 0; b < blocks; ++b) {
       const std::size_t i = 128 * b + t.thread();
       const bool inside = i < a.cols;
       float v = 0.0f;
       if (inside) v = x[i];
-      const std::uint32_t mine = warp_max(t, size_bits(v));
-      if (t.thread() % warp_threads == 0) largest[t.thread() / warp_threads] = mine;
-      t.sync();
-      std::uint32_t all = 0;
-      for (unsigned w = 0; w < lanes / warp_threads; ++w) {
-        const std::uint32_t other = largest[w];
-        all = other > all ? other : all;
-      }
-      t.sync();
-      const float amax = core::bits_float(all);
+      const float amax = core::bits_float(block_max(t, size_bits(v)));
       const bool zero = amax < 0x1p-100f;
       const float inverse = zero ? 0.0f : 448.0f / amax;
       const std::int32_t code = core::e4m3_to_int(core::float_to_e4m3(v * inverse));
@@ -119,6 +127,38 @@ struct PrepareRow {
       if (inside && t.thread() % 16 == 0) sums[i / 16] = sum;
       if (t.thread() == 0) d[b] = zero ? 0.0f : (amax / 448.0f) * 0x1p-9f;
     }
+  }
+
+  /// FP16 of the row times the power of two that puts its largest magnitude into [2^14, 2^15).
+  template <class Thread, class In>
+  KINGLET_DEVICE static void round_to_halves(const Thread& t, const Args& a, std::size_t row, const In& x) {
+    std::uint32_t mine = 0;
+    for (std::size_t i = t.thread(); i < a.cols; i += lanes) {
+      const std::uint32_t size = size_bits(x[i]);
+      mine = size > mine ? size : mine;
+    }
+    const std::uint32_t largest = block_max(t, mine);
+    const std::uint32_t exponent = largest >> 23;  // plus 127
+    float scale = 0.0f, inverse = 0.0f;
+    if (exponent == 255) {
+      scale = core::bits_float(largest);  // an infinity or a NaN, and so is what is read with it
+    } else if (exponent >= 27) {          // 2^-100, as in the other forms
+      scale = core::bits_float((exponent - 14) << 23);
+      inverse = core::bits_float((268 - exponent) << 23);
+    }
+    const std::uint32_t words = half_words(a.cols);
+    const auto halves = t.global(a.halves) + row * words;
+    const auto scaled = [&](std::size_t i) {
+      float v = 0.0f;
+      if (i < a.cols) v = x[i];
+      return v * inverse;
+    };
+    for (std::size_t w = t.thread(); w < words; w += lanes) {
+      const std::uint64_t low = t.halves(scaled(4 * w), scaled(4 * w + 1));
+      const std::uint64_t high = t.halves(scaled(4 * w + 2), scaled(4 * w + 3));
+      halves[w] = low | high << 32;
+    }
+    if (t.thread() == 0) t.global(a.d)[row] = scale;
   }
 };
 

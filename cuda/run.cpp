@@ -45,14 +45,18 @@ Status CudaBackend::run(const ops::Op& op, std::uint32_t phase, std::uint32_t fi
   if (first >= last) return {};
   const Entered entered(*driver_);
   if (const Status s = check(entered.code, "making the device current"); !s) return s;
-  const auto wide = view<float>(layout_.wide_rows, std::size_t{rows()} * shape_.ffn);
   switch (op.kind) {
     case ops::OpKind::embed: return embed(op.weight[0]);
-    case ops::OpKind::attention: return attention(op);
     case ops::OpKind::output: return output(op);
-    default: break;
+    default: return run_layer(op);
   }
+}
+
+/// The kernels of a layer's operation.
+Status CudaBackend::enqueue(const ops::Op& op) noexcept {
+  if (op.kind == ops::OpKind::attention) return attention(op);
   if (const Status s = prepare(op); !s) return s;
+  const auto wide = view<float>(layout_.wide_rows, std::size_t{rows()} * shape_.ffn);
   switch (op.kind) {
     case ops::OpKind::attention_input: {
       const auto row = static_cast<std::uint32_t>(layout_.qkv_row);
@@ -87,25 +91,29 @@ Status CudaBackend::embed(const ops::WeightView& w) noexcept {
   return launch(KernelKind::embed, w.format, launch_rows(rows(), 0), a);
 }
 
-/// The activations of the op's products, in the form that its matrices read.
-Status CudaBackend::prepare(const ops::Op& op) noexcept {
+KernelKind CudaBackend::form(const ops::Op& op) const noexcept {
+  if (reads_halves(op)) return KernelKind::prepare_halves;
   bool groups = false;
   for (const ops::WeightView& w : op.weight) groups |= w && !quant::is_float(w.format);
-  const bool integers = groups && shape_.activations != ops::Activations::fp32;
-  if (!integers && op.norm == nullptr && op.importance == nullptr) return {};
-  const KernelKind kind = !integers                                      ? KernelKind::prepare_values
-                          : shape_.activations == ops::Activations::int8 ? KernelKind::prepare_int8
-                                                                         : KernelKind::prepare_fp8;
+  if (!groups || shape_.activations == ops::Activations::fp32) return KernelKind::prepare_values;
+  return shape_.activations == ops::Activations::int8 ? KernelKind::prepare_int8 : KernelKind::prepare_fp8;
+}
+
+/// The activations of the op's products, in the form that its matrices read.
+Status CudaBackend::prepare(const ops::Op& op) noexcept {
+  const KernelKind kind = form(op);
+  const bool plain = kind == KernelKind::prepare_values;
+  if (plain && op.norm == nullptr && op.importance == nullptr) return {};
   const bool chosen = op.kind == ops::OpKind::output;
   const auto which = chosen ? logits_of_ : View<const std::uint32_t>{};
   if (op.importance == nullptr) return prepare_row(op, kind, which, input(op), products_rows(op), op.norm != nullptr);
-  // The gate stands between the norm and the integers.
+  // The gate stands between the norm and the rounding.
   if (op.norm != nullptr) {
     const Status s = prepare_row(op, KernelKind::prepare_values, which, input(op), products_rows(op), true);
     if (!s) return s;
   }
   if (const Status s = gate(op); !s) return s;
-  return integers ? prepare_row(op, kind, {}, input(op), products_rows(op), false) : Status();
+  return plain ? Status() : prepare_row(op, kind, {}, input(op), products_rows(op), false);
 }
 
 Status CudaBackend::gate(const ops::Op& op) noexcept {
@@ -136,8 +144,12 @@ Status CudaBackend::prepare_row(const ops::Op& op, KernelKind kind, View<const s
   } else if (kind == KernelKind::prepare_fp8) {
     a.codes = view<std::int32_t>(layout_.codes, std::size_t{n} * cols);
     a.d = view<float>(layout_.scales, std::size_t{n} * ((cols + 127) / 128));
+  } else if (kind == KernelKind::prepare_halves) {
+    a.halves = view<std::uint64_t>(layout_.halves, std::size_t{n} * half_words(cols));
+    a.d = view<float>(layout_.row_scales, n);
   }
-  if (kind != KernelKind::prepare_values) a.sums = view<std::int32_t>(layout_.sums, std::size_t{n} * (cols / 16));
+  if (kind == KernelKind::prepare_int8 || kind == KernelKind::prepare_fp8)
+    a.sums = view<std::int32_t>(layout_.sums, std::size_t{n} * (cols / 16));
   a.layer = op.kind == ops::OpKind::output ? shape_.layers : op.layer;
   a.eps = shape_.norm_eps;
   a.cols = cols;
@@ -161,6 +173,11 @@ Status CudaBackend::product(const ops::Op& op, std::size_t m, View<float> out, s
   a.cols = w.cols;
   a.n = n;
   a.epilogue = epilogue;
+  if (reads_halves(op)) {
+    a.halves = view<const std::uint64_t>(layout_.halves, std::size_t{n} * half_words(w.cols));
+    a.d = view<const float>(layout_.row_scales, n);
+    return launch(KernelKind::product_halves, w.format, launch_product_many(w.rows, n), a);
+  }
   if (quant::is_float(w.format) || shape_.activations == ops::Activations::fp32) {
     a.values = input(op);
     return launch(KernelKind::product_floats, w.format,
@@ -210,7 +227,7 @@ Status CudaBackend::rotate(const ops::Op& op) noexcept {
 }
 
 Status CudaBackend::attention(const ops::Op& op) noexcept {
-  const std::uint32_t stretches = last_position_ / ops::stretch_tokens + 1;
+  const std::uint32_t stretches = stretches_;
   const std::uint32_t pass = stretches_of_pass(layout_.slots, rows(), shape_.heads, stretches);
   const std::size_t heads = std::size_t{rows()} * shape_.heads, state = 2 + std::size_t{shape_.head_dim};
   AttendArgs a{};

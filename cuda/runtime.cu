@@ -20,6 +20,7 @@ const void* kernel_function(KernelName name) noexcept {
     case KernelKind::product_int8: return product_int8_kernel(name.format);
     case KernelKind::product_fp8: return product_fp8_kernel(name.format);
     case KernelKind::product_many: return product_many_kernel(name.format);
+    case KernelKind::product_halves: return product_halves_kernel(name.format);
     default: return rows_kernel(name);
   }
 }
@@ -116,8 +117,28 @@ class Runtime final : public Driver {
     const void* const function = kernel_function(name);
     if (function == nullptr) return cudaErrorInvalidDeviceFunction;
     void* parameters[1] = {const_cast<void*>(args)};
+    if (graph_ != nullptr) return add_node(function, l, parameters);
     return seen(cudaLaunchKernel(function, dim3(l.grid[0], l.grid[1], l.grid[2]), dim3(l.threads), parameters, l.shared,
                                  stream_));
+  }
+
+  int begin_graph() noexcept override {
+    last_node_ = nullptr;
+    return seen(cudaGraphCreate(&graph_, 0));
+  }
+  int end_graph(void*& graph) noexcept override {
+    cudaGraphExec_t ready = nullptr;
+    const int code = seen(cudaGraphInstantiate(&ready, graph_, 0));
+    (void)seen(cudaGraphDestroy(graph_));
+    graph_ = nullptr;
+    graph = code == 0 ? ready : nullptr;
+    return code;
+  }
+  int run_graph(void* graph) noexcept override {
+    return seen(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), stream_));
+  }
+  void release_graph(void* graph) noexcept override {
+    (void)seen(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)));
   }
 
   int set(std::size_t mark) noexcept override { return seen(cudaEventRecord(events_[mark], stream_)); }
@@ -136,6 +157,24 @@ class Runtime final : public Driver {
     return static_cast<int>(code);
   }
 
+  /// A graph is built node by node: no stream, of ours or the host's, is ever in a capture.
+  int add_node(const void* function, const Launch& l, void** parameters) noexcept {
+    cudaKernelNodeParams node{};
+    node.func = const_cast<void*>(function);
+    node.gridDim = dim3(l.grid[0], l.grid[1], l.grid[2]);
+    node.blockDim = dim3(l.threads);
+    node.sharedMemBytes = l.shared;
+    node.kernelParams = parameters;
+    const cudaGraphNode_t before = last_node_;
+    const std::size_t befores = before == nullptr ? 0 : 1;
+    if (const int code = seen(cudaGraphAddKernelNode(&last_node_, graph_, &before, befores, &node)); code != 0) {
+      return code;
+    }
+    cudaLaunchAttributeValue value{};
+    value.priority = priority_;
+    return seen(cudaGraphKernelNodeSetAttribute(last_node_, cudaLaunchAttributePriority, &value));
+  }
+
   int make() noexcept {
     int least = 0, greatest = 0;
     if (const int code = seen(cudaDeviceGetStreamPriorityRange(&least, &greatest)); code != 0) return code;
@@ -143,6 +182,7 @@ class Runtime final : public Driver {
       const int code = seen(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least));
       if (code != 0) return code;
     }
+    if (const int code = seen(cudaStreamGetPriority(stream_, &priority_)); code != 0) return code;
     for (cudaEvent_t& event : events_) {
       const int code = seen(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
       if (code != 0) return code;
@@ -156,6 +196,9 @@ class Runtime final : public Driver {
   SetCurrent set_current_ = nullptr;
   cudaStream_t stream_ = nullptr;
   bool own_stream_ = false;
+  int priority_ = 0;
+  cudaGraph_t graph_ = nullptr;  // while launches are recorded
+  cudaGraphNode_t last_node_ = nullptr;
   cudaEvent_t events_[marks] = {};
 };
 

@@ -51,7 +51,8 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   app.add_option("--scores", flags.scores, "Format of attention scores: fp32 or fp16")
       ->check(CLI::IsMember({"fp32", "fp16"}))
       ->capture_default_str();
-  app.add_option("--bits", flags.bits, "exact: the same bits on every machine")
+  app.add_option("--bits", flags.bits,
+                 "exact: the same bits on every machine; device: a GPU may round its own way in prefill")
       ->check(CLI::IsMember({"exact", "device"}))
       ->capture_default_str();
   app.add_option("--window", flags.window, "Positions a token sees back, itself included; 0 = all")
@@ -105,7 +106,7 @@ EngineOptions engine_options(const ModelFlags& flags) {
   const bool gpu = std::any_of(backends.begin(), backends.end(), [](const ops::BackendInfo& b) { return b.gpu; });
   if (!gpu && (flags.device >= 0 || flags.gpu_layers >= 0))
     bad_usage("--device, --gpu-layers: this build has no GPU backend; leave them out to use the CPU");
-  if (flags.bits == "device") bad_usage("--bits device: no backend of this build has it; use --bits exact");
+  if (!gpu && flags.bits == "device") bad_usage("--bits device: this build has no GPU backend; use --bits exact");
   if (flags.kv == "fp8" || flags.kv == "int4") bad_usage("--kv {}: this build has fp16 and fp32", flags.kv);
   if (flags.globals > 0 && flags.window == 0)
     bad_usage("--globals {}: means nothing without a window; add --window N", flags.globals);
@@ -122,6 +123,7 @@ EngineOptions engine_options(const ModelFlags& flags) {
                                                      : Activations::int8;
   options.kv = flags.kv == "fp32" ? KvFormat::fp32 : KvFormat::fp16;
   options.scores = flags.scores == "fp32" ? ScoreFormat::fp32 : ScoreFormat::fp16;
+  options.bits = flags.bits == "device" ? Bits::device : Bits::exact;
   options.window = flags.window;
   options.globals = flags.globals;
   options.gate = flags.gate;

@@ -20,6 +20,7 @@ namespace kinglet {
 
 using model::FileAccess;
 using ops::Activations;
+using ops::Bits;
 using ops::KvFormat;
 using ops::ScoreFormat;
 using sample::SamplerOptions;
@@ -50,6 +51,10 @@ struct EngineOptions {
   Activations activations = Activations::int8;
   KvFormat kv = KvFormat::fp16;
   ScoreFormat scores = ScoreFormat::fp16;
+  /// cuda: device lets its products of more than 8 rows (prefill) read FP16 activations and round in the GPU's own way,
+  /// at another speed: the bits then depend on the GPU and on how a step's rows come together (docs/numbers.md, Device
+  /// bits). Refused where no layer is on a GPU.
+  Bits bits = Bits::exact;
   std::uint32_t window = 0;   ///< positions a token sees back, itself included; 0, or no less than the context = all
   std::uint32_t globals = 0;  ///< first positions that are always seen; needs a window
   float gate = 0.0f;          ///< share of each product's input channels that the sparse gate drops, [0, 1)

@@ -42,18 +42,9 @@ std::uint64_t weight_bytes(const model::Gguf& file, std::uint32_t layers, std::u
   return n == layers ? add(bytes, embedding) : bytes;
 }
 
-}  // namespace
-
-Result<std::uint32_t> choose_gpu_layers(const EngineOptions& options, const ops::BackendInfo& backend,
-                                        const ops::ContextShape& shape, const model::Gguf& file) noexcept {
-  if (!backend.gpu) {
-    if (options.device < 0 && options.gpu_layers <= 0 && options.stream == nullptr) return shape.layers;
-    return core::fail(Errc::invalid_argument, "EngineOptions::{} asks for a GPU, but backend {} has none; name cuda",
-                      options.device >= 0      ? "device"
-                      : options.gpu_layers > 0 ? "gpu_layers"
-                                               : "stream",
-                      backend.name);
-  }
+/// The layers that fit, or that are asked for, on a backend with a GPU.
+Result<std::uint32_t> layers_there(const EngineOptions& options, const ops::BackendInfo& backend,
+                                   const ops::ContextShape& shape, const model::Gguf& file) noexcept {
   if (options.gpu_layers > static_cast<std::int64_t>(shape.layers)) {
     return core::fail(Errc::invalid_argument, "EngineOptions::gpu_layers is {}; the model has {} layers",
                       options.gpu_layers, shape.layers);
@@ -69,6 +60,27 @@ Result<std::uint32_t> choose_gpu_layers(const EngineOptions& options, const ops:
     if (buffers != 0 && add(buffers, weight_bytes(file, shape.layers, n)) <= room) return n;
   }
   return std::uint32_t{0};
+}
+
+}  // namespace
+
+Result<std::uint32_t> choose_gpu_layers(const EngineOptions& options, const ops::BackendInfo& backend,
+                                        const ops::ContextShape& shape, const model::Gguf& file) noexcept {
+  if (!backend.gpu) {
+    const char* const asked = options.device >= 0           ? "device"
+                              : options.gpu_layers > 0      ? "gpu_layers"
+                              : options.stream != nullptr   ? "stream"
+                              : options.bits != Bits::exact ? "bits = device"
+                                                            : nullptr;
+    if (asked == nullptr) return shape.layers;
+    return core::fail(Errc::invalid_argument, "EngineOptions::{} asks for a GPU, but backend {} has none; name cuda",
+                      asked, backend.name);
+  }
+  const auto layers = layers_there(options, backend, shape, file);
+  if (!layers || *layers > 0 || options.bits == Bits::exact) return layers;
+  return core::fail(Errc::invalid_argument,
+                    "EngineOptions::bits = device asks for a GPU, but no layer is on one ({}); use exact",
+                    options.gpu_layers == 0 ? "gpu_layers is 0" : "none fits its memory");
 }
 
 }  // namespace kinglet::engine

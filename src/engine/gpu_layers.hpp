@@ -11,7 +11,7 @@ namespace kinglet::engine {
 
 /// The layers on the backend's GPU: as EngineOptions::gpu_layers says, or as many of the last ones as its free memory
 /// (and the memory limit) holds with the output layer. Where that is none, 0. A CPU backend has all of them.
-/// invalid_argument: a device or layers are asked of a CPU backend; more layers than there are.
+/// invalid_argument: a device, layers or its bits are asked of a CPU backend; more layers than there are.
 Result<std::uint32_t> choose_gpu_layers(const EngineOptions& options, const ops::BackendInfo& backend,
                                         const ops::ContextShape& shape, const model::Gguf& file) noexcept;
 

@@ -33,9 +33,9 @@ Status check_options(const EngineOptions& o) noexcept {
       !s)
     return s;
   if (o.activations > Activations::fp8 || o.kv > KvFormat::fp32 || o.scores > ScoreFormat::fp32 ||
-      o.file_access > FileAccess::copy) {
+      o.bits > Bits::device || o.file_access > FileAccess::copy) {
     return Error{Errc::invalid_argument,
-                 "EngineOptions: activations, kv, scores or file_access is no value of its enumeration"};
+                 "EngineOptions: activations, kv, scores, bits or file_access is no value of its enumeration"};
   }
   if (o.device < -1 || o.gpu_layers < -1) {
     return core::fail(Errc::invalid_argument, "EngineOptions::{} is {}; expected -1 or more",

@@ -22,6 +22,7 @@ ops::ContextShape shape_of(const EngineState& state) noexcept {
   shape.activations = options.activations;
   shape.kv = options.kv;
   shape.scores = options.scores;
+  shape.bits = options.bits;
   shape.window = options.window;
   shape.globals = options.globals;
   shape.gate = options.gate;

@@ -1,5 +1,7 @@
 #include "tests/cuda/emulated.hpp"
 
+#include <functional>
+
 #include <kinglet/sparse/gate.hpp>
 
 #include "tests/catch.hpp"
@@ -291,6 +293,60 @@ TEST_CASE("a call of CUDA that fails, wherever it is, is an error and leaks noth
     }
   }
   CHECK(same_bits(expected, cpu.all(session, 2)));  // a CPU backend beside it is unharmed
+}
+
+TEST_CASE("what is asked between steps may fail at any of its calls, too") {
+  ContextShape shape = small(quantized_shape());
+  shape.layers = 1;
+  const HandModel model(shape, groups, 32);
+  const HandSession session = make_session(3, 3, 5, shape);
+  const std::vector<std::function<Error(ops::Backend&)>> asked = {
+      [&](ops::Backend& b) { return b.copy_page(session.pages[0], 0, 3).error(); },
+      [&](ops::Backend& b) { return b.finish(false).error(); },
+      [&](ops::Backend& b) {
+        std::vector<float> x(3 * shape.dim);
+        const Status read = b.read_rows(x);
+        return read ? b.write_rows(x).error() : read.error();
+      },
+      [&](ops::Backend& b) { return b.hidden(0).error(); },
+      [&](ops::Backend& b) { return b.logits(2).error(); },
+      [&](ops::Backend& b) {
+        ops::SampleRequest request;
+        request.window = session.tokens;
+        return b.sample(request).error();
+      }};
+  for (std::size_t what = 0; what < asked.size(); ++what) {
+    for (const int code : {emulator::error_device_lost, cuda::error_out_of_memory}) {
+      bool failed = true;
+      for (std::size_t at = 1; failed; ++at) {
+        REQUIRE(at < 40);
+        emulator::Machine machine(std::size_t{1} << 30, false);
+        machine.code = code;
+        {
+          Placed gpu(emulated_cuda, model, model.shape);
+          REQUIRE(gpu->begin({}).ok());
+          const Row rows[3] = {{session.tokens[0], 0, 0}, {session.tokens[1], 1, 0}, {session.tokens[2], 2, 0}};
+          const Sequence sequence{0, 3, 0, session.pages.data()};
+          const std::uint32_t all[3] = {0, 1, 2};
+          REQUIRE(gpu->begin({rows, {&sequence, 1}, all, all}).ok());
+          REQUIRE(gpu.walk().ok());
+          machine.fail_at = machine.calls + at;
+          const Error error = asked[what](*gpu);
+          failed = static_cast<bool>(error);
+          if (failed) {
+            INFO("asked " << what << ", call " << at);
+            CHECK(error.code == (code == cuda::error_out_of_memory ? Errc::out_of_memory : Errc::backend));
+            CHECK(std::string(error.message).find("CUDA: ") == 0);
+          }
+          machine.fail_at = 0;
+        }
+        CHECK(machine.device.allocations() == 0);
+        CHECK(machine.pinned == 0);
+        CHECK(machine.opened == 0);
+        CHECK(machine.entered == 0);
+      }
+    }
+  }
 }
 
 TEST_CASE("what the device or the options lack is said in one line") {

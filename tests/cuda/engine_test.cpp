@@ -26,12 +26,12 @@ struct Loaded {
   Loaded& operator=(const Loaded&) = delete;
 
   /// A generation's tokens, up to an error.
-  std::vector<std::int32_t> generate(const SamplerOptions& sampling) {
+  std::vector<std::int32_t> generate(const SamplerOptions& sampling, std::uint32_t tokens = 6) {
     std::vector<std::int32_t> ids;
     const auto slot = engine::open_slot(*state, {});
     REQUIRE(slot.ok());
     GenerateOptions options;
-    options.max_new_tokens = 6;
+    options.max_new_tokens = tokens;
     options.ignore_end = true;
     options.sampling = sampling;
     REQUIRE(engine::submit(**slot, "the thing", options).ok());
@@ -213,13 +213,26 @@ TEST_CASE("devices and layers that are not there are refused") {
   CHECK(refused(options, &scalar_backend()).code == Errc::invalid_argument);
   options.gpu_layers = -2;
   CHECK(refused(options, &emulated_cuda).code == Errc::invalid_argument);
+  options = small_options();
+  options.bits = Bits::device;
+  CHECK(std::string(refused(options, &scalar_backend()).message).find("backend scalar has none") != std::string::npos);
+  options.gpu_layers = 0;
+  CHECK(std::string(refused(options, &emulated_cuda).message).find("gpu_layers is 0") != std::string::npos);
+  options.bits = static_cast<Bits>(7);
+  CHECK(refused(options, &emulated_cuda).code == Errc::invalid_argument);
+  {
+    emulator::Machine tiny(100 << 10);
+    options.gpu_layers = -1;
+    options.bits = Bits::device;
+    CHECK(std::string(refused(options, &emulated_cuda).message).find("none fits its memory") != std::string::npos);
+  }
   CHECK(machine.device.allocations() == 0);
 }
 
-TEST_CASE("a device that is lost in mid-step is an error of that engine alone") {
+TEST_CASE("a device that is lost, or out of memory, at any call of a load or a step is an error of that engine alone") {
   EngineOptions options = small_options();
   Loaded cpu(model_bytes(), options, &scalar_backend());
-  const auto expected = cpu.generate({});
+  const auto expected = cpu.generate({}, 3);
   for (const std::int32_t layers : {1, 3}) {
     options.gpu_layers = layers;
     std::size_t loaded_calls = 0, calls = 0;
@@ -227,25 +240,37 @@ TEST_CASE("a device that is lost in mid-step is an error of that engine alone") 
       emulator::Machine machine(std::size_t{1} << 30, false);
       Loaded gpu(model_bytes(), options, &emulated_cuda);
       loaded_calls = machine.calls;
-      (void)gpu.generate({});
+      CHECK(gpu.generate({}, 3) == expected);
       calls = machine.calls;
     }
     REQUIRE(calls > loaded_calls + 50);
-    for (std::size_t at = loaded_calls + 1; at < calls; at += 7) {
-      emulator::Machine machine(std::size_t{1} << 30, false);
-      machine.fail_at = at;
-      {
-        Loaded gpu(model_bytes(), options, &emulated_cuda);
-        REQUIRE(gpu.state != nullptr);
-        (void)gpu.generate({});
-        CHECK((gpu.error.code == Errc::backend || gpu.error.code == Errc::not_finite));
+    for (const int code : {emulator::error_device_lost, cuda::error_out_of_memory}) {
+      for (std::size_t at = 1; at <= calls; ++at) {
+        emulator::Machine machine(std::size_t{1} << 30, false);
+        machine.fail_at = at;
+        machine.code = code;
+        {
+          INFO(layers << " layers, call " << at << " of " << loaded_calls << " and " << calls << ", code " << code);
+          Loaded gpu(model_bytes(), options, &emulated_cuda);
+          CHECK((gpu.state == nullptr) == (at <= loaded_calls));
+          const auto got = gpu.state == nullptr ? expected : gpu.generate({}, 3);
+          const Errc errc = gpu.error.code;
+          if (errc == Errc::ok) {  // a graph that the machine had no memory for
+            CHECK(code == cuda::error_out_of_memory);
+            CHECK(got == expected);
+          } else if (at > 1) {  // the first call counts the devices
+            CHECK((errc == (code == cuda::error_out_of_memory ? Errc::out_of_memory : Errc::backend) ||
+                   (errc == Errc::not_finite && at > loaded_calls)));
+          }
+        }
+        CHECK(machine.graphs == 0);
+        CHECK(machine.device.allocations() == 0);
+        CHECK(machine.pinned == 0);
+        CHECK(machine.opened == 0);
       }
-      CHECK(machine.device.allocations() == 0);
-      CHECK(machine.pinned == 0);
-      CHECK(machine.opened == 0);
     }
   }
-  CHECK(cpu.generate({}) == expected);
+  CHECK(cpu.generate({}, 3) == expected);
 }
 
 TEST_CASE("a step comes back while the GPU works, on the host's stream if it has one, and a later one commits") {

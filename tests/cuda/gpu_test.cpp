@@ -46,6 +46,36 @@ TEST_CASE("on a GPU, small shapes give the bits of scalar", "[gpu][small]") {
   }
 }
 
+TEST_CASE("on a GPU, device bits are near the CPU's FP32, the same run after run, and exact in few rows",
+          "[gpu][small]") {
+  const BackendInfo* const gpu = device();
+  if (gpu == nullptr) return skip("device bits on a GPU", "a build with KINGLET_CUDA=ON and an NVIDIA GPU");
+  for (const auto& formats : {groups, floats}) {
+    ContextShape shape = quantized_shape();
+    const HandModel model(shape, formats, 32);
+    const HandSession session = make_session(7, 40, 5, shape);
+    shape = model.shape;
+    Placed exact(scalar_backend(), model, shape);
+    const auto few = exact.all(session, 8);
+    shape.activations = Activations::fp32;
+    Placed reference(scalar_backend(), model, shape);
+    const auto expected = reference.all(session, 40);
+    shape = model.shape;
+    shape.bits = Bits::device;
+    Placed got(*gpu, model, shape);
+    CHECK(same_bits(few, got.all(session, 8)));
+    const auto many = got.all(session, 40);
+    CHECK(same_bits(many, got.all(session, 40)));
+    REQUIRE(many.size() == expected.size());
+    double error = 0.0, size = 0.0;
+    for (std::size_t i = 0; i < many.size(); ++i) {
+      error += std::pow(static_cast<double>(many[i]) - expected[i], 2);
+      size += std::pow(static_cast<double>(expected[i]), 2);
+    }
+    CHECK(std::sqrt(error / size) < 0.01);
+  }
+}
+
 TEST_CASE("on a GPU, tokens are chosen as on the CPU", "[gpu][small]") {
   const BackendInfo* const gpu = device();
   if (gpu == nullptr) return skip("sampling on a GPU", "a build with KINGLET_CUDA=ON and an NVIDIA GPU");
@@ -92,7 +122,10 @@ TEST_CASE("on a GPU, the bits are those of scalar", "[gpu]") {
     shape.head_dim = 256;
     const std::vector<quant::Format> k_quants = {quant::Format::q6_k, quant::Format::q4_k, quant::Format::q2_k,
                                                  quant::Format::q3_k, quant::Format::q5_k};
-    for (const std::uint32_t chunk : {1u, 33u}) compare(*gpu, shape, k_quants, 64, 40, chunk);
+    for (const std::uint32_t chunk : {1u, 33u}) {
+      compare(*gpu, shape, k_quants, 64, 40, chunk);
+      compare(*gpu, shape, {quant::Format::int4_128}, 64, 40, chunk);
+    }
   }
 }
 

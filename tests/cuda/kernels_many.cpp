@@ -2,6 +2,9 @@
 
 namespace kinglet::emulator {
 
-bool run_many(const Call& call) { return call.run<cuda::KernelKind::product_many>(); }
+bool run_many(const Call& call) {
+  using enum cuda::KernelKind;
+  return call.run<product_many>() || call.run<product_halves>();
+}
 
 }  // namespace kinglet::emulator

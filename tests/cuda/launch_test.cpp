@@ -56,6 +56,8 @@ TEST_CASE("the kernels' constants are those of their launches") {
   CHECK(launch_product_few(1, 1, 0).threads == ProductOfGroups<Format::q4_0, Form::int8>::max_threads);
   CHECK(launch_product_few(1, 1, 0).threads == ProductOfFloats<Format::f16>::max_threads);
   CHECK(launch_product_many(1, 1).threads == ProductOfManyRows<Format::q4_0>::max_threads);
+  CHECK(launch_product_many(1, 1).threads == ProductOfHalves<Format::q4_0>::max_threads);
+  CHECK(launch_rows(1, 0).threads == PrepareRow<Form::halves>::max_threads);
   CHECK(launch_gate(1, 0).threads == GateRow::max_threads);
   CHECK(launch_sample(0).threads == SampleRow::max_threads);
   CHECK(launch_rotate(1, 1, 0).threads == RotateAndStore::max_threads);

@@ -7,6 +7,7 @@
 #include <cxxabi.h>
 
 #include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -17,6 +18,8 @@
 #include <type_traits>
 #include <typeinfo>
 #include <vector>
+
+#include <kinglet/core/number.hpp>
 
 #include "cuda/device.cuh"
 #include "cuda/launch.hpp"
@@ -89,6 +92,26 @@ class Thread {
       }
     }
   }
+  std::uint32_t halves(float x, float y) const {
+    return core::float_to_fp16(x) | static_cast<std::uint32_t>(core::float_to_fp16(y)) << 16;
+  }
+  /// Products are exact; they are added in ascending order, each sum rounded to FP32. What a device's adders do between
+  /// is not documented: tests have a limit for it.
+  void mma_halves(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) const {
+    const std::uint32_t mine[6] = {a[0], a[1], a[2], a[3], b[0], b[1]};
+    const auto& words = block_.exchange(index_, "mma_halves", mine, 6);
+    const std::uint32_t lane = index_ % 32;
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      const std::uint32_t row = lane / 4, lower = i / 2;  // row + 8 * lower
+      const std::uint32_t column = lane % 4 * 2 + i % 2;
+      for (std::uint32_t k = 0; k < 16; ++k) {
+        const std::uint32_t part = k % 8 / 2;  // t of the lane that holds it
+        const float x = half(words[4 * row + part][lower + 2 * (k / 8)], k % 2);
+        const float w = half(words[4 * column + part][4 + k / 8], k % 2);
+        c[i] = std::fma(x, w, c[i]);
+      }
+    }
+  }
   template <class Array, class T>
   T atomic_add(const Array& array, std::size_t i, T v) const {
     return atomic(array, i, [v](T old) { return static_cast<T>(old + v); });
@@ -99,6 +122,9 @@ class Thread {
   }
 
  private:
+  static float half(std::uint32_t word, std::uint32_t i) {
+    return core::fp16_to_float(static_cast<std::uint16_t>(word >> (16 * i)));
+  }
   static std::int32_t byte(std::uint32_t word, int i) { return static_cast<std::int8_t>(word >> (8 * i)); }
 
   template <class Array, class Change>

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "cuda/driver.hpp"
 #include "cuda/kernels.cuh"
@@ -55,7 +56,10 @@ struct Machine {
   std::size_t pinned = 0;                       ///< bytes of pinned memory in use
   int entered = 0;                              ///< enter() without leave()
   int opened = 0;                               ///< drivers open
-  std::map<std::string, std::size_t> launches;  ///< by kernel
+  std::map<std::string, std::size_t> launches;  ///< by kernel, those of graphs too
+  std::size_t launch_calls = 0;                 ///< of kernels, one by one
+  int graphs = 0;                               ///< there now
+  std::size_t captures = 0, replays = 0;        ///< of graphs, so far
 };
 
 /// A launch, for the units that know kernels (tests/cuda/kernels_*.cpp; each compiles its own, as those of a device
@@ -65,11 +69,16 @@ struct Call {
   cuda::KernelName name;
   const cuda::Launch& shape;
   const void* args;
+  std::vector<std::byte>* copied = nullptr;  ///< where the parameters are kept, and nothing runs
 
   /// Runs the kernel if it is of this kind. @return whether there is one
   template <cuda::KernelKind kind>
   bool run() const {
     return name.kind == kind && cuda::with_kernel<kind>(name.format, [&]<class Kernel>() {
+             if (copied != nullptr) {
+               const auto* const bytes = static_cast<const std::byte*>(args);
+               return copied->assign(bytes, bytes + sizeof(typename Kernel::Args));
+             }
              device.launch<Kernel>(cuda::kernel_text(kind), shape, *static_cast<const typename Kernel::Args*>(args));
            });
   }
@@ -77,6 +86,17 @@ struct Call {
 bool run_rows(const Call& call);
 bool run_few(const Call& call);
 bool run_many(const Call& call);
+inline bool run_any(const Call& call) { return run_rows(call) || run_few(call) || run_many(call); }
+
+/// Launches that wait to be run, in order.
+struct Graph {
+  struct Node {
+    cuda::KernelName name;
+    cuda::Launch shape;
+    std::vector<std::byte> args;
+  };
+  std::vector<Node> nodes;
+};
 
 class EmulatedDriver final : public cuda::Driver {
  public:
@@ -148,34 +168,34 @@ class EmulatedDriver final : public cuda::Driver {
   }
 
   int upload(void* device, const void* host, std::size_t bytes) noexcept override {
-    if (const int code = current(); code != 0) return code;
+    if (const int code = enqueued(); code != 0) return code;
     return machine_.device.write(device, host, bytes) ? 0 : 1;
   }
   int download(void* host, const void* device, std::size_t bytes) noexcept override {
-    if (const int code = current(); code != 0) return code;
+    if (const int code = enqueued(); code != 0) return code;
     return machine_.device.read(host, device, bytes) ? 0 : 1;
   }
   int copy(void* to, const void* from, std::size_t bytes) noexcept override {
-    if (const int code = current(); code != 0) return code;
+    if (const int code = enqueued(); code != 0) return code;
     return machine_.device.copy(to, from, bytes) ? 0 : 1;
   }
   int fill(void* device, int byte, std::size_t bytes) noexcept override {
-    if (const int code = current(); code != 0) return code;
+    if (const int code = enqueued(); code != 0) return code;
     const std::vector<unsigned char> bytes_of(bytes, static_cast<unsigned char>(byte));
     return machine_.device.write(device, bytes_of.data(), bytes) ? 0 : 1;
   }
   int set(std::size_t) noexcept override {
     machine_.pending = machine_.slowness;
-    return current();
+    return enqueued();
   }
   int wait(std::size_t) noexcept override {
     machine_.pending = 0;
-    return current();
+    return enqueued();
   }
   int query(std::size_t, bool& reached) noexcept override {
     reached = machine_.pending == 0;
     if (!reached) --machine_.pending;
-    return current();
+    return enqueued();
   }
 
   int launch(cuda::KernelName name, const cuda::Launch& shape, const void* args) noexcept override {
@@ -187,12 +207,54 @@ class EmulatedDriver final : public cuda::Driver {
       machine_.device.reports.add(std::string(text) + ": a launch that no chip takes");
       return 9;  // cudaErrorInvalidConfiguration
     }
+    if (graph_ != nullptr) {
+      Graph::Node node{name, shape, {}};
+      const bool there = run_any({machine_.device, name, shape, args, &node.args});
+      graph_->nodes.push_back(std::move(node));
+      return there ? 0 : 98;
+    }
     ++machine_.launches[text];
-    const Call call{machine_.device, name, shape, args};
-    return run_rows(call) || run_few(call) || run_many(call) ? 0 : 98;  // cudaErrorInvalidDeviceFunction
+    ++machine_.launch_calls;
+    return run_any({machine_.device, name, shape, args}) ? 0 : 98;  // cudaErrorInvalidDeviceFunction
+  }
+
+  int begin_graph() noexcept override {
+    if (const int code = current(); code != 0) return code;
+    graph_ = new Graph;
+    return 0;
+  }
+  int end_graph(void*& graph) noexcept override {
+    const int code = current();
+    if (code != 0) {
+      delete graph_;
+    } else {
+      graph = graph_;
+      ++machine_.graphs;
+      ++machine_.captures;
+    }
+    graph_ = nullptr;
+    return code;
+  }
+  int run_graph(void* graph) noexcept override {
+    if (const int code = enqueued(); code != 0) return code;
+    ++machine_.replays;
+    for (const Graph::Node& node : static_cast<Graph*>(graph)->nodes) {
+      ++machine_.launches[cuda::kernel_text(node.name.kind)];
+      (void)run_any({machine_.device, node.name, node.shape, node.args.data()});
+    }
+    return 0;
+  }
+  void release_graph(void* graph) noexcept override {
+    delete static_cast<Graph*>(graph);
+    --machine_.graphs;
   }
 
  private:
+  /// Of a call that a recording does not take.
+  int enqueued() {
+    if (graph_ != nullptr) machine_.device.reports.add("a call between begin_graph() and end_graph()");
+    return current();
+  }
   int current() {
     if (machine_.entered <= 0) machine_.device.reports.add("a call outside of enter() and leave()");
     return machine_.answer();
@@ -200,6 +262,7 @@ class EmulatedDriver final : public cuda::Driver {
 
   Machine& machine_ = *Machine::current();
   bool open_ = false;
+  Graph* graph_ = nullptr;  // while launches are recorded
 };
 
 inline constexpr cuda::DriverMaker emulated{(sizeof(EmulatedDriver) + 63) / 64 * 64, [](void* place) noexcept {

@@ -138,6 +138,7 @@ EngineOptions engine_options(Input& in, std::string& name, std::string& pre, int
   o.activations = in.byte() < 240 ? static_cast<Activations>(in.byte() % 3) : in.value<Activations>();
   o.kv = in.value<KvFormat>();
   o.scores = in.value<ScoreFormat>();
+  o.bits = in.byte() < 240 ? Bits::exact : in.value<Bits>();
   o.window = in.number<std::uint32_t>(0);
   o.globals = in.number<std::uint32_t>(0);
   o.gate = in.real(0.0f);

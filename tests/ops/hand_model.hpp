@@ -199,6 +199,7 @@ class Placed {
   ops::Backend& operator*() { return *backend_; }
   ops::Backend* operator->() { return backend_; }
   const core::Memory& memory() const { return memory_; }
+  const std::vector<ops::Op>& placed() const { return ops_; }
 
   /// Walks all operations; random_ranges cuts each phase into ranges of random length.
   Status walk(Random* random_ranges = nullptr) {
@@ -234,8 +235,9 @@ class Placed {
     if (!error) error = walk(random_ranges).error();
     std::vector<float> out;
     for (std::uint32_t i = 0; !error && i < all_.size(); ++i) {
-      const auto logits = *backend_->logits(i);
-      out.insert(out.end(), logits.begin(), logits.end());
+      const auto logits = backend_->logits(i);
+      error = logits.error();
+      if (logits) out.insert(out.end(), logits->begin(), logits->end());
     }
     return out;
   }

@@ -68,6 +68,10 @@ struct Op {
 enum class Activations : std::uint8_t { int8, fp32, fp8 };
 enum class KvFormat : std::uint8_t { fp16, fp32 };
 enum class ScoreFormat : std::uint8_t { fp16, fp32 };
+enum class Bits : std::uint8_t {
+  exact,   ///< those of docs/numbers.md, on every backend
+  device,  ///< a GPU may round products of more than 8 rows in its own way: docs/numbers.md, Device bits
+};
 
 /// Tokens of a KV page.
 inline constexpr std::uint32_t page_tokens = 16;
@@ -85,6 +89,7 @@ struct ContextShape {
   Activations activations = Activations::int8;
   KvFormat kv = KvFormat::fp16;
   ScoreFormat scores = ScoreFormat::fp16;
+  Bits bits = Bits::exact;    ///< CPU backends know exact alone
   std::uint32_t window = 0;   ///< positions a query sees back, itself included; 0 = all
   std::uint32_t globals = 0;  ///< first positions that are always seen (with a window)
   float gate = 0.0f;          ///< share of channels set to zero before each product, [0, 1)
