@@ -115,6 +115,7 @@ void add_sample(BenchRow& row, const BenchSample& sample, const Planned& planned
 /// Limits between a row's steps. A read pass takes as many bytes as the tokens between two of them, from a buffer of
 /// the weights' size, so that caches help both alike.
 Probe probe_of(const BenchRow& row, LimitGauge& gauge) {
+  if (row.backend == "cuda") return {};                           // the limits are the CPU's
   constexpr std::uint64_t pass_bytes = std::uint64_t{256} << 20;  // some milliseconds: a thread's start counts little
   const std::uint64_t each = std::max<std::uint64_t>(row.cost.bytes_per_token, 1);
   Probe probe;
@@ -190,7 +191,9 @@ std::vector<std::string> first_token_arguments(const BenchFlags& flags, const En
                                   "--kv",
                                   flags.model.kv,
                                   "--scores",
-                                  flags.model.scores};
+                                  flags.model.scores,
+                                  "--bits",
+                                  flags.model.bits};
   if (!flags.model.backend.empty()) out.insert(out.end(), {"--backend", flags.model.backend});
   if (!flags.model.output_weights.empty()) out.insert(out.end(), {"--output-weights", flags.model.output_weights});
   return out;
