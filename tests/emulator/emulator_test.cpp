@@ -166,10 +166,32 @@ struct Multiply {
     const auto c = t.global(m.c);
     const unsigned g = t.thread() / 4, part = t.thread() % 4;
     // a is [16][32] bytes, b is [8 columns][32 rows] bytes
-    const std::uint32_t wa[4] = {a[8 * g + part], a[8 * (g + 8) + part], a[8 * g + 4 + part], a[8 * (g + 8) + 4 + part]};
+    const std::uint32_t wa[4] = {a[8 * g + part], a[8 * (g + 8) + part], a[8 * g + 4 + part],
+                                 a[8 * (g + 8) + 4 + part]};
     const std::uint32_t wb[2] = {b[8 * g + part], b[8 * g + 4 + part]};
     std::int32_t sum[4] = {};
     t.mma(sum, wa, wb);
+    for (unsigned i = 0; i < 4; ++i) c[8 * (g + 8 * (i / 2)) + 2 * part + i % 2] = sum[i];
+  }
+};
+
+/// c[16][8] = a[16][16] * b[16][8] of FP16; b lies with its columns as rows.
+struct MultiplyHalves {
+  struct Args {
+    cuda::View<const std::uint32_t> a, b;  // words of two
+    cuda::View<float> c;
+  };
+  static constexpr unsigned max_threads = 32;
+  template <class Thread>
+  static void run(const Thread& t, const Args& args) {
+    const auto a = t.global(args.a), b = t.global(args.b);
+    const auto c = t.global(args.c);
+    const unsigned g = t.thread() / 4, part = t.thread() % 4;
+    const std::uint32_t wa[4] = {a[8 * g + part], a[8 * (g + 8) + part], a[8 * g + 4 + part],
+                                 a[8 * (g + 8) + 4 + part]};
+    const std::uint32_t wb[2] = {b[8 * g + part], b[8 * g + 4 + part]};
+    float sum[4] = {};
+    t.mma_halves(sum, wa, wb);
     for (unsigned i = 0; i < 4; ++i) c[8 * (g + 8 * (i / 2)) + 2 * part + i % 2] = sum[i];
   }
 };
@@ -213,6 +235,39 @@ TEST_CASE("mma of signed bytes is the matrix product") {
       std::int32_t sum = 0;
       for (int k = 0; k < 32; ++k) sum += a[r][k] * b[n][k];
       CHECK(c[r][n] == sum);
+    }
+  }
+}
+
+TEST_CASE("mma of FP16 is the matrix product") {
+  emulator::Device device;
+  int a[16][16], b[8][16];
+  std::uint16_t ha[16][16], hb[8][16];
+  std::uint32_t seed = 7;
+  const auto fill = [&](auto& values, auto& halves) {
+    for (std::size_t r = 0; r < std::size(values); ++r) {
+      for (std::size_t k = 0; k < 16; ++k) {
+        values[r][k] = static_cast<int>((seed = seed * 1664525u + 1013904223u) >> 26) - 32;  // all sums are exact
+        halves[r][k] = core::float_to_fp16(static_cast<float>(values[r][k]));
+      }
+    }
+  };
+  fill(a, ha);
+  fill(b, hb);
+  auto* da = static_cast<std::uint32_t*>(device.allocate(sizeof ha));
+  auto* db = static_cast<std::uint32_t*>(device.allocate(sizeof hb));
+  auto* dc = static_cast<float*>(device.allocate(16 * 8 * 4));
+  device.write(da, ha, sizeof ha);
+  device.write(db, hb, sizeof hb);
+  device.launch<MultiplyHalves>("multiply", {{1, 1, 1}, 32, 0}, {{da, 128}, {db, 64}, {dc, 128}});
+  CHECK(device.reports.text() == "");
+  float c[16][8];
+  device.read(c, dc, sizeof c);
+  for (int r = 0; r < 16; ++r) {
+    for (int n = 0; n < 8; ++n) {
+      int sum = 0;
+      for (int k = 0; k < 16; ++k) sum += a[r][k] * b[n][k];
+      CHECK(c[r][n] == static_cast<float>(sum));
     }
   }
 }
