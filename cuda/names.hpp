@@ -27,10 +27,10 @@ enum class KernelKind : std::uint8_t {
 inline constexpr std::size_t kernel_kinds = 15;
 
 constexpr const char* kernel_text(KernelKind kind) noexcept {
-  constexpr const char* texts[kernel_kinds] = {
-      "embed",          "prepare_values", "prepare_int8", "prepare_fp8",  "prepare_halves",
-      "gate",           "product_floats", "product_int8", "product_fp8",  "product_many",
-      "product_halves", "rotate",         "attend",       "merge",        "sample"};
+  constexpr const char* texts[kernel_kinds] = {"embed",          "prepare_values", "prepare_int8",   "prepare_fp8",
+                                               "prepare_halves", "gate",           "product_floats", "product_int8",
+                                               "product_fp8",    "product_many",   "product_halves", "rotate",
+                                               "attend",         "merge",          "sample"};
   return texts[static_cast<std::size_t>(kind)];
 }
 
