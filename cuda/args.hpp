@@ -36,8 +36,8 @@ struct PrepareArgs {
   View<float> d;                    ///< out, int8: [n][cols / 32]; fp8: [n][cols / 128, rounded up], times 2^-9;
                                     ///< halves: [n], a power of two
   View<std::int32_t> sums;          ///< out, [n][cols / 16], of q or codes
-  View<std::uint32_t> bad;          ///< in and out, [rows]: the first layer whose input was not finite; null: unasked
-  std::uint32_t layer;
+  View<std::uint32_t> bad;          ///< in and out, [rows]: as Backend::bad_layer(); null: unasked
+  std::uint32_t layer;              ///< what stands there where this row is not finite
   float eps;
   std::uint32_t cols;
 };

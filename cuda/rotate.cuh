@@ -58,7 +58,7 @@ struct RotateAndStore {
     }
     lane[t.thread()] = sum;
     sum = fold_lanes(t, lane);
-    if (t.thread() == 0 && !(sum <= 3.402823466e38f)) t.atomic_min(t.global(a.bad), row, a.layer);
+    if (t.thread() == 0 && !(sum <= 3.402823466e38f)) t.atomic_min(t.global(a.bad), row, a.layer + 1);
     const float r = 1.0f / sqrtf(sum / static_cast<float>(a.head_dim) + a.eps);
     const auto w = t.global(norm);
     for (std::uint32_t i = t.thread(); i < a.head_dim; i += lanes) v[i] = (v[i] * r) * w[i];

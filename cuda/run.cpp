@@ -150,7 +150,7 @@ Status CudaBackend::prepare_row(const ops::Op& op, KernelKind kind, View<const s
   }
   if (kind == KernelKind::prepare_int8 || kind == KernelKind::prepare_fp8)
     a.sums = view<std::int32_t>(layout_.sums, std::size_t{n} * (cols / 16));
-  a.layer = op.kind == ops::OpKind::output ? shape_.layers : op.layer;
+  a.layer = ops::norm_bad_layer(op, shape_.layers);
   a.eps = shape_.norm_eps;
   a.cols = cols;
   return launch(kind, {}, launch_rows(n, PrepareRow<Form::values>::shared_bytes), a);

@@ -1,5 +1,6 @@
 // engine/blocking.cpp: how do the calls work that return only when all is done: generate, evaluate, embed?
 #include <algorithm>
+#include <limits>
 
 #include <kinglet/core/float_env.hpp>
 
@@ -34,6 +35,14 @@ Status check_idle(const engine::SessionSlot& slot, std::span<const std::int32_t>
                       slot.history.size(), slot.engine.options.context);
   }
   return {};
+}
+
+/// Poisons a session where a row's results hold NaN or +infinity.
+Status check_output(engine::SessionSlot& slot, std::uint32_t row, std::span<const float> values) noexcept {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  if (std::all_of(values.begin(), values.end(), [](float value) { return value < infinity; })) return {};
+  engine::poison(slot, engine::bad_output(slot.engine.plan.rows[row].position));
+  return slot.failure;
 }
 
 /// Runs `rows` pending tokens of a session in a plan of their own, hands it to `read`, and commits.
@@ -124,6 +133,7 @@ Status Session::evaluate(std::span<const std::int32_t> tokens, void* user,
   return run_tokens(*slot_, tokens, true, false, [&](std::uint32_t index, std::uint32_t row) -> Status {
     const auto logits = engine_->backend->logits(row);
     if (!logits) return logits.error();
+    if (const Status status = check_output(*slot_, row, *logits); !status) return status;
     on_logits(user, index, *logits);
     return {};
   });
@@ -164,6 +174,7 @@ Status Engine::embed(std::string_view text, Pooling pooling, std::span<float> ou
           if (pooling == Pooling::last && index != last) return {};
           const auto hidden = state.backend->hidden(row);
           if (!hidden) return hidden.error();
+          if (const Status status = check_output(*session->slot_, row, *hidden); !status) return status;
           for (std::size_t i = 0; i < out.size(); ++i) out[i] += (*hidden)[i];
           return {};
         });

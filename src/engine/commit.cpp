@@ -17,8 +17,7 @@ Error health(const EngineState& state, const OpenPlan& plan, const ops::Sequence
       return core::fail(Errc::not_finite, "the embedding of position {}, which enters layer 0, is not finite",
                         position);
     if (static_cast<std::uint32_t>(layer) >= state.config.layers) {
-      return core::fail(Errc::not_finite,
-                        "position {} is not finite where it leaves layer {}, the last one, or in the output layer",
+      return core::fail(Errc::not_finite, "position {} is not finite where it leaves layer {}, before the output layer",
                         position, state.config.layers - 1);
     }
     return core::fail(Errc::not_finite, "position {} is not finite where it leaves layer {}, before layer {}", position,
@@ -59,6 +58,10 @@ void note_answer(SessionSlot& slot, std::uint32_t last, std::size_t bytes) noexc
   if (slot.chat) slot.dialogue.answered(slot.answer_begin, last, bytes);
 }
 
+Error bad_output(std::uint32_t position) noexcept {
+  return core::fail(Errc::not_finite, "the output layer, or its norm, makes position {} not finite", position);
+}
+
 void sample_sequence(const EngineState& state, OpenPlan& plan, std::size_t sequence) noexcept {
   SessionSlot* const slot = plan.slots[sequence];
   if (slot == nullptr) return;
@@ -66,6 +69,7 @@ void sample_sequence(const EngineState& state, OpenPlan& plan, std::size_t seque
   if (plan.logit_of[sequence] < 0) return;
   const auto row = static_cast<std::uint32_t>(plan.logit_of[sequence]);
   const auto choice = slot->sampler.sample(*plan.backend, row, slot->history, slot->history.size());
+  if (choice.error().code == Errc::not_finite) return poison(*slot, bad_output(plan.rows[plan.logits[row]].position));
   if (!choice) return poison(*slot, choice.error());
   slot->choice = *choice;
 }

@@ -217,6 +217,8 @@ Status run_all(EngineState& state) noexcept;
 void end_plan(OpenPlan& plan) noexcept;
 
 // commit.cpp
+/// What poisons a session whose logits or state are not finite although all layers were.
+Error bad_output(std::uint32_t position) noexcept;
 void sample_sequence(const EngineState& state, OpenPlan& plan, std::size_t sequence) noexcept;
 void commit(OpenPlan& plan) noexcept;
 /// Notes what was generated, so that it becomes a message of the dialogue.

@@ -57,7 +57,7 @@ void CpuBackend::mark_bad(std::uint32_t row, std::uint32_t layer) noexcept {
 
 void CpuBackend::norm_row(const Op& op, std::uint32_t row, float* out) noexcept {
   if (kernels_.norm(x_row(row), op.norm, shape_.norm_eps, shape_.dim, out)) return;
-  mark_bad(row, op.kind == OpKind::output ? shape_.layers : op.layer);
+  mark_bad(row, norm_bad_layer(op, shape_.layers));
 }
 
 /// Lays out the INT8 form of the inputs [panel * panel_rows, ...) of an op.
@@ -122,7 +122,7 @@ void CpuBackend::rotate_and_store(const Op& op, std::uint32_t row) noexcept {
   for (std::uint32_t h = 0; h < shape_.heads + shape_.kv_heads; ++h) {
     float* head = q + std::size_t{h} * dim;
     const float* w = op.head_norm[h < shape_.heads ? 0 : 1];
-    if (w != nullptr && !kernels_.norm(head, w, shape_.norm_eps, dim, head)) mark_bad(row, op.layer);
+    if (w != nullptr && !kernels_.norm(head, w, shape_.norm_eps, dim, head)) mark_bad(row, op.layer + 1u);
     rotate(head, cos, sin, pairs);
   }
   const Row& r = batch_.rows[row];

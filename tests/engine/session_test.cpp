@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 
 #include "tests/engine/tiny_engine.hpp"
 
@@ -291,54 +290,6 @@ TEST_CASE("an embedding is the mean of the states, or the last") {
   CHECK(tiny.engine.embed("", Pooling::last, one).error().code == Errc::invalid_argument);
   CHECK(tiny.engine.embed("\xff", Pooling::last, one).error().code == Errc::invalid_argument);
   CHECK(tiny.engine.embed(std::string(300, 'x'), Pooling::last, one).error().code == Errc::context_full);
-}
-
-TEST_CASE("a number that is not finite poisons its own session alone, and the layer is named") {
-  test::GgufBytes file = test::tiny_model();
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  SECTION("in the embedding of one token") {
-    std::memcpy(file.find("token_embd.weight").data.data() + std::size_t{4} * 32 * 'Z', &nan, 4);
-    TinyEngine tiny(test::small_options(), file);
-    Session good = tiny.open(), bad = tiny.open();
-    const auto expected = test::say(good, "abc", answer_of(20));
-    REQUIRE(good.reset().ok());
-    REQUIRE(good.submit("abc", answer_of(20)).ok());
-    REQUIRE(bad.submit("abZc", answer_of(20)).ok());
-    std::vector<std::int32_t> said;
-    while (good.state() == SessionState::running) {
-      REQUIRE(tiny.engine.step(1h).ok());
-      for (const Token& token : good.tokens()) said.push_back(token.id);
-    }
-    CHECK(said == expected);
-    CHECK(bad.state() == SessionState::poisoned);
-    CHECK(bad.finish_reason() == FinishReason::failed);
-    CHECK(bad.error().code == Errc::not_finite);
-    CHECK(test::says(bad.error(), "layer 0"));
-    CHECK(bad.submit("abc").error().code == Errc::poisoned);
-    CHECK(bad.rewind(0).error().code == Errc::poisoned);
-    CHECK(bad.fork().error().code == Errc::poisoned);
-    REQUIRE(bad.reset().ok());
-    CHECK(bad.error().code == Errc::ok);
-    CHECK(test::say(bad, "abc", answer_of(20)) == expected);
-  }
-  SECTION("in a layer's weights") {
-    std::memcpy(file.find("blk.0.ffn_down.weight").data.data(), &nan, 4);
-    TinyEngine tiny(test::small_options(), file);
-    Session session = tiny.open();
-    const auto reason = session.generate("abc", answer_of(5), [](const Token&) { return true; });
-    CHECK(reason.error().code == Errc::not_finite);
-    CHECK(test::says(reason.error(), "layer 0"));
-    CHECK(session.reset().ok());
-    const std::int32_t tokens[] = {1, 2, 3};
-    CHECK(session.evaluate(tokens, [](std::uint32_t, std::span<const float>) {}).error().code == Errc::not_finite);
-    CHECK(session.state() == SessionState::poisoned);
-  }
-  SECTION("in the output layer") {
-    std::memcpy(file.find("output.weight").data.data(), &nan, 4);
-    TinyEngine tiny(test::small_options(), file);
-    Session session = tiny.open();
-    CHECK(session.generate("abc", answer_of(5), [](const Token&) { return true; }).error().code == Errc::not_finite);
-  }
 }
 
 TEST_CASE("every backend of this machine, forced by option or environment, says the same in every setting") {

@@ -65,6 +65,12 @@ struct Op {
   const float* importance = nullptr;  ///< [cols] for the gate; null = no gate
 };
 
+/// What Backend::bad_layer() says where the input of an op's norm is not finite.
+/// @param layers  of the backend
+constexpr std::uint32_t norm_bad_layer(const Op& op, std::uint32_t layers) noexcept {
+  return op.kind == OpKind::output ? layers : op.layer + (op.kind == OpKind::gate_up ? 1u : 0u);
+}
+
 enum class Activations : std::uint8_t { int8, fp32, fp8 };
 enum class KvFormat : std::uint8_t { fp16, fp32 };
 enum class ScoreFormat : std::uint8_t { fp16, fp32 };
@@ -196,7 +202,8 @@ class Backend {
   /// After the output op: [vocab] logits of Batch::logits[i], [dim] state of Batch::hidden[i]; valid until begin().
   virtual Result<std::span<const float>> logits(std::uint32_t i) noexcept = 0;
   virtual Result<std::span<const float>> hidden(std::uint32_t i) noexcept = 0;
-  /// The first layer whose input was not finite in a row of this step, or -1; the layer count stands for the output.
+  /// The first layer whose input was not finite in a row of this step, or -1: a number that came up within layer l
+  /// counts as input of l + 1. The layer count stands for the output.
   virtual std::int32_t bad_layer(std::uint32_t row) noexcept = 0;
 
   /// After the output op: can sample() answer this? Then the logits need not be fetched.
