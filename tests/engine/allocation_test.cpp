@@ -13,8 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/catch.hpp"
-#include "tests/data.hpp"
+#include "tests/engine/model_files.hpp"
 #include "tests/sanitized.hpp"
 
 #if defined(__GLIBC__) && !defined(KINGLET_TEST_SANITIZED)
@@ -122,9 +121,8 @@ struct Host {
 };
 
 /// Loads, opens all sessions, generates, and looks at what that took.
-void check_model(const std::string& path, std::uint32_t context, FileAccess access) {
+void check_model(const std::string& path, std::uint32_t context, FileAccess access, EngineOptions options = {}) {
   Host host;
-  EngineOptions options;
   options.hooks = host.hooks();
   options.context = context;
   options.max_sessions = 2;
@@ -177,9 +175,21 @@ TEST_CASE("all memory comes from the host's allocator, and plan() foretells it")
   check_model(test::fixture("golden/models/q4.gguf"), 512, FileAccess::map);
 }
 
+TEST_CASE("all memory of quantized and packed models comes from the host's allocator") {
+  for (const test::Variant& variant : test::variants()) {
+    const test::TemporaryFile file(variant.bytes);
+    check_model(file.path(), 256, FileAccess::map, variant.options);
+    check_model(file.path(), 64, FileAccess::copy, variant.options);
+  }
+}
+
 TEST_CASE("all memory of a real model comes from the host's allocator, and plan() foretells it", "[slow]") {
   const std::string path = test::model_cache(test::smollm2);
   if (path.empty()) return test::skip("the memory of a real model", test::smollm2);
   check_model(path, 2048, FileAccess::map);
   check_model(path, 512, FileAccess::copy);
+  EngineOptions options;
+  options.threads = 2;
+  options.output_weights = quant::Format::q4_0;
+  check_model(path, 512, FileAccess::map, options);
 }

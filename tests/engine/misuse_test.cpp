@@ -1,7 +1,6 @@
 // Misuse is an error code, and changes nothing.
-#include <atomic>
 #include <cmath>
-#include <thread>
+#include <utility>
 
 #include "tests/engine/tiny_engine.hpp"
 
@@ -198,32 +197,51 @@ TEST_CASE("options of an engine and of a session out of their range are refused,
   CHECK(tiny.engine.open_session(session).error().code == Errc::invalid_argument);
 }
 
-TEST_CASE("a second thread is turned away, but may stop a generation at any time") {
-  EngineOptions options = test::small_options();
-  TinyEngine tiny(options);
-  Session session = tiny.open(), other = tiny.open();
-  REQUIRE(session.submit("abc", answer_of(250)).ok());
-  std::atomic<bool> done{false};
-  std::atomic<int> turned_away{0};
-  std::thread second([&] {
-    for (int i = 0; i < 20000 && turned_away.load() == 0; ++i) {
-      const Status status = other.submit("x", answer_of(1));
-      if (!status && status.error().code == Errc::busy) ++turned_away;
-      (void)other.stop();
+TEST_CASE("ten megabytes, wherever a text goes, are refused or work") {
+  const std::string huge(10'000'000, 'a');
+  test::TinyShape shape;
+  shape.chat_template = test::chatml;
+  for (const std::size_t limit : {std::size_t{0}, std::size_t{8} << 20}) {
+    EngineOptions options = test::small_options();
+    options.memory_limit = limit;
+    TinyEngine tiny(options, test::tiny_model(shape));
+    Session chat = tiny.open(), text = tiny.open({.format = PromptFormat::text});
+    for (Session* const session : {&chat, &text}) {
+      const Error error = session->submit(huge, answer_of(1)).error();
+      CHECK(error.code == Errc::context_full);
+      CHECK(test::says(error, "10000000 bytes"));
     }
-    (void)session.stop();
-    done = true;
-  });
-  while (!done.load()) {
-    const auto report = tiny.engine.step(1ms);
-    CHECK((report.ok() || report.error().code == Errc::busy));
-    if (session.state() == SessionState::idle) (void)session.submit_tokens({}, answer_of(1));
-    if (session.size() > 200) (void)session.rewind(3);
-    std::this_thread::yield();
+    const std::string_view stops[] = {huge};
+    GenerateOptions generate = answer_of(1);
+    generate.stop = stops;
+    CHECK(chat.submit("a", generate).error().code == Errc::invalid_argument);
+    std::vector<float> out(tiny.engine.model().dim);
+    CHECK(tiny.engine.embed(huge, Pooling::mean, out).error().code == Errc::context_full);
+
+    // What a session is opened with is kept; a prompt after it says that it is too much.
+    const Message history[] = {{"user", huge, {}, {}, {}, {}, {}}, {"assistant", "ok", {}, {}, {}, {}, {}}};
+    const std::string json = "[\"" + huge + "\"]", object = "{\"a\": \"" + huge + "\"}";
+    SessionOptions sessions[4];
+    sessions[0].system = huge;
+    sessions[1].history = history;
+    sessions[2].tools_json = json;
+    sessions[3].template_json = object;
+    for (std::size_t i = 0; i < 4; ++i) {
+      CAPTURE(limit, i);
+      auto opened = tiny.engine.open_session(sessions[i]);
+      if (limit != 0) {
+        CHECK(opened.error().code == Errc::out_of_memory);
+        continue;
+      }
+      REQUIRE(opened.ok());
+      const Error error = opened->submit("a", answer_of(1)).error();
+      CHECK(std::string(error.message).size() < 256);
+      if (i < 2) CHECK(error.code == Errc::context_full);
+      if (i >= 2) CHECK((error.code == Errc::ok || error.code == Errc::template_error));
+    }
+    CHECK(test::say(text, "the", answer_of(3)).size() == 3);
+    CHECK(tiny.engine.memory().sessions == 2);
   }
-  second.join();
-  while (session.state() == SessionState::running) REQUIRE(tiny.engine.step(1h).ok());
-  CHECK((session.state() == SessionState::idle));
 }
 
 TEST_CASE("a host that was told to stop by its own callback gets what there is") {

@@ -175,6 +175,7 @@ TEST_CASE("models' templates render as transformers renders them") {
   Conversation* open = nullptr;
   ChatOptions options = usual();
   std::string extra;
+  std::size_t cases = 0, models = 0;
   for (const Field& f : fields(test::fixture("text/fixtures/chat_models.txt"))) {
     if (f.name == "tools") name = f.text;
     if (f.name == "tools_json") tools[name] = f.text;
@@ -183,6 +184,7 @@ TEST_CASE("models' templates render as transformers renders them") {
     if (f.name == "model") {
       model = f.text;
       open = nullptr;
+      ++models;
       const bool small = model == "SmolLM2";
       const std::string file = small ? test::smollm2 : "templates/" + model;
       const std::string path = small ? test::model_cache(file) : test::data(file);
@@ -199,12 +201,16 @@ TEST_CASE("models' templates render as transformers renders them") {
       options.add_generation_prompt = false;
     } else if (f.name == "extra") {
       extra = f.text;
-    } else if (!source.empty() && (f.name == "expect" || f.name == "error" || f.name == "fails")) {
+    } else if (f.name == "expect" || f.name == "error" || f.name == "fails") {
+      ++cases;
+      if (source.empty()) continue;  // which was said above
       options.tools_json = tool;
       options.extra_json = extra;
       check_case(model + ": " + name, f, render(source, conversations[name].messages(), options));
     }
   }
+  CHECK(models == 9);
+  CHECK(cases == 477);
 }
 
 TEST_CASE("bytes that are not UTF-8 are characters of their own") {
