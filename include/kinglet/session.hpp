@@ -1,8 +1,9 @@
 // kinglet/session.hpp: how does one conversation go on?
 //
-// A session holds its tokens, their pages in the KV cache, its sampler and its stop strings; the engine holds all the rest
-// and lives as long as its last session. An engine and its sessions may be used by one thread at a time: a call that finds
-// another thread inside returns Errc::busy and changes nothing. Only stop() may come from any thread at any time.
+// A session holds its tokens, their pages in the KV cache, its sampler and its stop strings; the engine holds all the
+// rest and lives as long as its last session. An engine and its sessions may be used by one thread at a time: a call
+// that finds another thread inside returns Errc::busy and changes nothing. Only stop() may come from any thread at any
+// time.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -23,11 +24,11 @@ struct SessionSlot;
 /// A token that a step committed.
 struct Token {
   std::int32_t id = -1;
-  /// What may be shown now: whole UTF-8 code points, stop strings removed. Empty while bytes are held back; the last token
-  /// of a generation brings all that was held.
+  /// What may be shown now: whole UTF-8 code points, stop strings removed. Empty while bytes are held back; the last
+  /// token of a generation brings all that was held.
   std::string_view text;
-  float logprob = 0.0f;                                  ///< natural logarithm, of the softmax of the raw logits
-  std::span<const sample::TokenProbability> top;         ///< the SamplerOptions::logprobs most probable, best first
+  float logprob = 0.0f;                           ///< natural logarithm, of the softmax of the raw logits
+  std::span<const sample::TokenProbability> top;  ///< the SamplerOptions::logprobs most probable, best first
 };
 
 enum class SessionState : std::uint8_t {
@@ -38,12 +39,12 @@ enum class SessionState : std::uint8_t {
 };
 
 enum class FinishReason : std::uint8_t {
-  none,           ///< nothing was generated yet, or it still runs
-  end_of_turn,    ///< the model ended its turn
-  stop_string,    ///< one of GenerateOptions::stop appeared
-  length,         ///< max_new_tokens, or the context, is full
-  stopped,        ///< the host called stop()
-  failed,         ///< see error()
+  none,         ///< nothing was generated yet, or it still runs
+  end_of_turn,  ///< the model ended its turn
+  stop_string,  ///< one of GenerateOptions::stop appeared
+  length,       ///< max_new_tokens, or the context, is full
+  stopped,      ///< the host called stop()
+  failed,       ///< see error()
 };
 
 class Session {
@@ -56,16 +57,17 @@ class Session {
   /// Takes a prompt; step() then works on it. Returns before any arithmetic.
   /// @param prompt  valid UTF-8; in chat format the user's message. May be empty in chat format; in text format only if
   ///                the history is not empty (or the model begins texts with a token of its own)
-  /// invalid_argument: an option out of range, invalid UTF-8, nothing to continue; context_full: prompt and max_new_tokens
-  /// do not fit the context or the free pages; busy: a generation is running; template_error; poisoned; moved_from;
-  /// out_of_memory. The history has not changed then, and nothing runs; tokens() may be empty.
+  /// invalid_argument: an option out of range, invalid UTF-8, nothing to continue; context_full: prompt and
+  /// max_new_tokens do not fit the context or the free pages; busy: a generation is running; template_error; poisoned;
+  /// moved_from; out_of_memory. The history has not changed then, and nothing runs; tokens() may be empty.
   KINGLET_API Status submit(std::string_view prompt, const GenerateOptions& options = {}) noexcept;
-  /// The same with tokens that follow the history as they are; none at all goes on with it. In a chat they are no message:
-  /// the template does not see them at the next submit(), but the answer to them it does.
-  /// invalid_argument: an id out of range.
+  /// The same with tokens that follow the history as they are; none at all goes on with it. In a chat they are no
+  /// message: the template does not see them at the next submit(), but the answer to them it does. invalid_argument: an
+  /// id out of range.
   KINGLET_API Status submit_tokens(std::span<const std::int32_t> tokens, const GenerateOptions& options = {}) noexcept;
 
-  /// The tokens of the last committed step, oldest first; valid until the next step. Empty where another thread is inside.
+  /// The tokens of the last committed step, oldest first; valid until the next step. Empty where another thread is
+  /// inside.
   KINGLET_API std::span<const Token> tokens() const noexcept;
 
   KINGLET_API SessionState state() const noexcept;
@@ -73,7 +75,8 @@ class Session {
   /// Why the session is poisoned, or ok.
   KINGLET_API Error error() const noexcept;
 
-  /// Ends the running generation at the next step boundary. What an unfinished step was computing is dropped. moved_from.
+  /// Ends the running generation at the next step boundary. What an unfinished step was computing is dropped.
+  /// moved_from.
   KINGLET_API Status stop() noexcept;
 
   /// Forgets all tokens but the first `size`; ends a running generation. In a chat, messages that are not whole go with
@@ -89,7 +92,8 @@ class Session {
   KINGLET_API Result<Session> fork() noexcept;
 
   /// Submits, then steps the whole engine (other sessions move on too) until this session is done.
-  /// @param on_token  bool(const Token&), called for each token; false stops. Must not throw, and must not call into this
+  /// @param on_token  bool(const Token&), called for each token; false stops. Must not throw, and must not call into
+  /// this
   ///                  engine.
   /// @return why it ended; errors as submit() and step(), and those of error()
   template <class OnToken>
@@ -101,9 +105,10 @@ class Session {
 
   /// Runs tokens through the model and hands out every position's logits; the tokens join the history. Blocking;
   /// other sessions stand still, and a step that they had begun is begun anew.
-  /// @param on_logits  void(std::uint32_t index into `tokens`, std::span<const float> [vocab]). Must not throw; a call into
+  /// @param on_logits  void(std::uint32_t index into `tokens`, std::span<const float> [vocab]). Must not throw; a call
+  /// into
   ///                   this engine from within finds it busy
-  /// Errors as submit_tokens() and step().
+  /// Errors as submit_tokens() and step(); not_finite: the session is poisoned.
   template <class OnLogits>
   Status evaluate(std::span<const std::int32_t> tokens, OnLogits&& on_logits) noexcept {
     using Callable = std::remove_reference_t<OnLogits>;

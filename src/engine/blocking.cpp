@@ -174,7 +174,7 @@ Status Engine::embed(std::string_view text, Pooling pooling, std::span<float> ou
           if (pooling == Pooling::last && index != last) return {};
           const auto hidden = state.backend->hidden(row);
           if (!hidden) return hidden.error();
-          if (const Status status = check_output(*session->slot_, row, *hidden); !status) return status;
+          if (const Status good = check_output(*session->slot_, row, *hidden); !good) return good;
           for (std::size_t i = 0; i < out.size(); ++i) out[i] += (*hidden)[i];
           return {};
         });
