@@ -1,5 +1,5 @@
-// Do the same tokens give the same bits, whatever happens around them? hashes.txt pins them; numbers_model.py, which
-// shares no code with the library, gives the same ones.
+// Do the same tokens give the same bits, whatever happens around them? hashes.txt and settings.txt pin them;
+// numbers_model.py, which shares no code with the library, gives the same ones.
 #include <chrono>
 #include <cstring>
 #include <fstream>
@@ -26,17 +26,32 @@ constexpr std::size_t positions = 512;
 struct Golden {
   std::string model;
   std::string activations;
+  std::uint32_t window = 0, globals = 0;
+  float gate = 0.0f;
+  std::string kv = "fp16", scores = "fp16";
   std::string hash;
+
+  std::string setting() const {
+    std::ostringstream text;
+    text << model << ' ' << activations << " window " << window << " globals " << globals << " gate " << gate << " kv "
+         << kv << " scores " << scores;
+    return text.str();
+  }
 };
 
 std::vector<Golden> goldens() {
-  std::ifstream file(test::fixture("golden/hashes.txt"));
   std::vector<Golden> all;
-  for (std::string line; std::getline(file, line);) {
-    if (line.empty() || line[0] == '#') continue;
-    Golden golden;
-    std::istringstream(line) >> golden.model >> golden.activations >> golden.hash;
-    all.push_back(golden);
+  for (const bool settings : {false, true}) {
+    std::ifstream file(test::fixture(settings ? "golden/settings.txt" : "golden/hashes.txt"));
+    for (std::string line; std::getline(file, line);) {
+      if (line.empty() || line[0] == '#') continue;
+      Golden g;
+      std::istringstream fields(line);
+      fields >> g.model >> g.activations;
+      if (settings) fields >> g.window >> g.globals >> g.gate >> g.kv >> g.scores;
+      fields >> g.hash;
+      all.push_back(g);
+    }
   }
   return all;
 }
@@ -63,6 +78,11 @@ std::vector<std::int32_t> lcg_tokens(std::size_t n, std::uint32_t vocab) {
 EngineOptions options_of(const Golden& golden) {
   EngineOptions options;
   options.activations = activations_of(golden);
+  options.window = golden.window;
+  options.globals = golden.globals;
+  options.gate = golden.gate;
+  options.kv = golden.kv == "fp32" ? KvFormat::fp32 : KvFormat::fp16;
+  options.scores = golden.scores == "fp32" ? ScoreFormat::fp32 : ScoreFormat::fp16;
   options.context = positions + 16;
   options.max_sessions = 1;
   return options;
@@ -104,7 +124,7 @@ std::vector<std::string> machine_backends() {
 /// The logits of hashes.txt for a model, which another test has checked.
 const std::vector<float>& expected(const Golden& golden) {
   static std::map<std::string, std::vector<float>> cache;
-  auto [entry, is_new] = cache.try_emplace(golden.model + golden.activations);
+  auto [entry, is_new] = cache.try_emplace(golden.setting());
   if (is_new) entry->second = logits_of(path_of(golden), options_of(golden));
   return entry->second;
 }
@@ -123,10 +143,10 @@ bool rest_is_same(Session& session, std::size_t done, std::uint32_t vocab, const
 }  // namespace
 
 TEST_CASE("golden: every backend gives the pinned bits", "[golden]") {
-  REQUIRE(goldens().size() >= 12);
+  REQUIRE(goldens().size() == 22);
   for (const Golden& golden : goldens())
     for (const std::string& backend : machine_backends()) {
-      CAPTURE(golden.model, golden.activations, backend);
+      CAPTURE(golden.setting(), backend);
       EngineOptions options = options_of(golden);
       options.backend = backend;
       CHECK(hash_of(logits_of(path_of(golden), options)) == golden.hash);
@@ -136,13 +156,13 @@ TEST_CASE("golden: every backend gives the pinned bits", "[golden]") {
 TEST_CASE("golden: threads and prefill chunks change no bit", "[golden]") {
   for (const Golden& golden : goldens()) {
     for (const unsigned threads : {2u, 3u, 4u}) {
-      CAPTURE(golden.model, golden.activations, threads);
+      CAPTURE(golden.setting(), threads);
       EngineOptions options = options_of(golden);
       options.threads = threads;
       CHECK(hash_of(logits_of(path_of(golden), options)) == golden.hash);
     }
     for (const std::uint32_t rows : {1u, 7u, 33u, 512u}) {
-      CAPTURE(golden.model, golden.activations, rows);
+      CAPTURE(golden.setting(), rows);
       EngineOptions options = options_of(golden);
       options.max_rows = rows;
       options.max_logits = rows;
@@ -155,7 +175,7 @@ TEST_CASE("golden: step budgets change no bit", "[golden]") {
   using namespace std::chrono_literals;
   for (const Golden& golden : goldens())
     for (const std::chrono::nanoseconds budget : {std::chrono::nanoseconds(0), std::chrono::nanoseconds(20us)}) {
-      CAPTURE(golden.model, golden.activations, budget.count());
+      CAPTURE(golden.setting(), budget.count());
       EngineOptions options = options_of(golden);
       options.threads = 2;
       options.max_rows = 48;
@@ -177,7 +197,7 @@ TEST_CASE("golden: step budgets change no bit", "[golden]") {
 TEST_CASE("golden: an urgent session between any two pieces changes no bit, and has its own", "[golden]") {
   using namespace std::chrono_literals;
   for (const Golden& golden : goldens()) {
-    CAPTURE(golden.model, golden.activations);
+    CAPTURE(golden.setting());
     EngineOptions options = options_of(golden);
     options.max_sessions = 2;
     options.max_rows = 64;
@@ -211,7 +231,7 @@ TEST_CASE("golden: an urgent session between any two pieces changes no bit, and 
 
 TEST_CASE("golden: eight sessions in one plan say what one says", "[golden]") {
   for (const Golden& golden : goldens()) {
-    CAPTURE(golden.model, golden.activations);
+    CAPTURE(golden.setting());
     EngineOptions options = options_of(golden);
     options.max_sessions = 8;
     options.max_rows = 64;
@@ -244,7 +264,7 @@ TEST_CASE("golden: a hostile floating-point environment changes no bit, and is t
   const unsigned before = _mm_getcsr();
   for (const Golden& golden : goldens())
     for (const unsigned hostile : {flush_to_zero | denormals_are_zero | round_up, round_down}) {
-      CAPTURE(golden.model, golden.activations, hostile);
+      CAPTURE(golden.setting(), hostile);
       _mm_setcsr((before & ~0x6000u) | hostile);
       const unsigned set = _mm_getcsr();
       const std::vector<float> logits = logits_of(path_of(golden), options_of(golden));
@@ -256,31 +276,57 @@ TEST_CASE("golden: a hostile floating-point environment changes no bit, and is t
 }
 #endif
 
-TEST_CASE("golden: 512 positions of a text through SmolLM2", "[slow]") {
+namespace {
+
+/// The first tokens of a text, by SmolLM2's tokenizer.
+std::vector<std::int32_t> text_tokens(const Engine& engine, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string start(8192, '\0');
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  start.resize(start.rfind(' '));
+  std::pmr::vector<std::int32_t> tokens;
+  REQUIRE(engine.tokenizer().encode(start, {.add_special = false}, tokens));
+  REQUIRE(tokens.size() >= positions);
+  return {tokens.begin(), tokens.begin() + positions};
+}
+
+std::vector<float> text_logits(const std::string& path, const std::string& text, const EngineOptions& options,
+                               std::size_t rows = positions) {
+  auto engine = Engine::load(path, options);
+  REQUIRE(engine);
+  auto session = engine->open_session();
+  REQUIRE(session);
+  std::vector<float> logits;
+  evaluate(*session, std::span<const std::int32_t>(text_tokens(*engine, text)).first(rows), logits);
+  return logits;
+}
+
+}  // namespace
+
+TEST_CASE("golden: 512 positions of a text through SmolLM2, by threads and backends", "[slow]") {
   const std::string path = test::model_cache(test::smollm2);
   const std::string text = test::data("models/valid-small.txt");
   if (path.empty()) return test::skip("golden hashes of SmolLM2", test::smollm2);
   if (text.empty()) return test::skip("golden hashes of SmolLM2", "models/valid-small.txt");
-  std::ifstream file(text, std::ios::binary);
-  std::string start(8192, '\0');
-  file.read(start.data(), static_cast<std::streamsize>(start.size()));
-  start.resize(start.rfind(' '));
   std::ifstream hashes(test::fixture("golden/smollm2.txt"));
   std::size_t checked = 0;
   for (Golden golden; hashes >> golden.activations >> golden.hash; ++checked) {
-    CAPTURE(golden.activations);
     EngineOptions options = options_of(golden);
-    options.threads = 2;
-    auto engine = Engine::load(path, options);
-    REQUIRE(engine);
-    std::pmr::vector<std::int32_t> tokens;
-    REQUIRE(engine->tokenizer().encode(start, {.add_special = false}, tokens));
-    REQUIRE(tokens.size() >= positions);
-    auto session = engine->open_session();
-    REQUIRE(session);
     std::vector<float> logits;
-    evaluate(*session, std::span(tokens).first(positions), logits);
-    CHECK(hash_of(logits) == golden.hash);
+    for (const unsigned threads : {1u, 2u, 3u, 4u}) {
+      CAPTURE(golden.activations, threads);
+      options.threads = threads;
+      logits = text_logits(path, text, options);
+      CHECK(hash_of(logits) == golden.hash);
+    }
+    options.threads = 2;
+    for (const std::string& backend : machine_backends()) {
+      CAPTURE(golden.activations, backend);
+      options.backend = backend;
+      const auto some = text_logits(path, text, options, backend == "scalar" ? 20 : positions);  // it is slow
+      CHECK(some.size() <= logits.size());
+      CHECK(same_bits(some.data(), logits.data(), some.size()));
+    }
   }
-  CHECK(checked == 2);
+  CHECK(checked == 3);
 }
