@@ -12,6 +12,7 @@
 #include "sha256.hpp"
 #include "tests/catch.hpp"
 #include "tests/data.hpp"
+#include "tests/sanitized.hpp"
 
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -22,6 +23,14 @@ using namespace kinglet;
 namespace {
 
 constexpr std::size_t positions = 512;
+
+// A sanitizer makes the runs many times as long: one kind of activations, whose bits are checked elsewhere, shows what
+// it can find between an engine's parts.
+#ifdef KINGLET_TEST_SANITIZED
+constexpr bool brief = true;
+#else
+constexpr bool brief = false;
+#endif
 
 struct Golden {
   std::string model;
@@ -50,7 +59,7 @@ std::vector<Golden> goldens() {
       fields >> g.model >> g.activations;
       if (settings) fields >> g.window >> g.globals >> g.gate >> g.kv >> g.scores;
       fields >> g.hash;
-      all.push_back(g);
+      if (!brief || (!settings && g.activations == "int8")) all.push_back(g);
     }
   }
   return all;
@@ -143,7 +152,7 @@ bool rest_is_same(Session& session, std::size_t done, std::uint32_t vocab, const
 }  // namespace
 
 TEST_CASE("golden: every backend gives the pinned bits", "[golden]") {
-  REQUIRE(goldens().size() == 22);
+  REQUIRE(goldens().size() == (brief ? 4 : 22));
   for (const Golden& golden : goldens())
     for (const std::string& backend : machine_backends()) {
       CAPTURE(golden.setting(), backend);
