@@ -92,9 +92,8 @@ class Session {
   KINGLET_API Result<Session> fork() noexcept;
 
   /// Submits, then steps the whole engine (other sessions move on too) until this session is done.
-  /// @param on_token  bool(const Token&), called for each token; false stops. Must not throw, and must not call into
-  /// this
-  ///                  engine.
+  /// @param on_token  bool(const Token&), called for each token; false stops. Must not throw, nor call into
+  ///                  this engine.
   /// @return why it ended; errors as submit() and step(), and those of error()
   template <class OnToken>
   Result<FinishReason> generate(std::string_view prompt, const GenerateOptions& options, OnToken&& on_token) noexcept {
@@ -105,9 +104,8 @@ class Session {
 
   /// Runs tokens through the model and hands out every position's logits; the tokens join the history. Blocking;
   /// other sessions stand still, and a step that they had begun is begun anew.
-  /// @param on_logits  void(std::uint32_t index into `tokens`, std::span<const float> [vocab]). Must not throw; a call
-  /// into
-  ///                   this engine from within finds it busy
+  /// @param on_logits  void(std::uint32_t index into `tokens`, std::span<const float> [vocab]). Must not throw; a
+  ///                   call into this engine from within finds it busy
   /// Errors as submit_tokens() and step(); not_finite: the session is poisoned.
   template <class OnLogits>
   Status evaluate(std::span<const std::int32_t> tokens, OnLogits&& on_logits) noexcept {

@@ -13,8 +13,8 @@ constexpr std::uint32_t all_pages = 0xffff;
 constexpr std::size_t most_queries = 8;  ///< of a block
 constexpr std::size_t many_queries = 6;  ///< of a block, where there are more than that
 constexpr std::size_t panel_vectors = V::width == page_tokens ? 4 : 2;
-constexpr std::size_t panel_tokens =
-    panel_vectors * V::width;             ///< keys are widened as [panels][head_dim][panel_tokens]
+/// Keys are widened as [panels][head_dim][panel_tokens].
+constexpr std::size_t panel_tokens = panel_vectors * V::width;
 constexpr std::uint32_t pages_ahead = 2;  ///< how far prefetching is ahead of reading
 constexpr float lowest = -__builtin_inff();
 alignas(64) constexpr float ordinal[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
