@@ -13,7 +13,7 @@
 
 namespace kinglet::model {
 
-inline constexpr std::uint32_t pack_version = 1;
+inline constexpr std::uint32_t pack_version = 2;
 inline constexpr std::string_view pack_version_key = "kinglet.pack.version";
 inline constexpr std::string_view pack_sums_name = "kinglet.pack.sums";
 /// The type number of a tensor of strips is this plus the type number of its blocks.

@@ -56,15 +56,15 @@ template <quant::Format F, std::size_t R>
   std::size_t at = first;
   for (std::size_t left = cols / 32; left != 0;) {
     const std::size_t n = left < strip_groups ? left : strip_groups;
-    const std::byte *codes = strip, *meta = codes + n * layout.codes, *super = meta + n * layout.meta;
-    const std::byte* ahead = codes + fetch_ahead;
+    const std::byte *super = strip, *meta = super + layout.super, *codes = strip + layout.head(n);
+    const std::byte* ahead = strip + fetch_ahead;
     for (std::size_t g = 0; g < n; ++g, codes += layout.codes, meta += layout.meta, at += p.rows) {
       for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(ahead + i);
       ahead += layout.codes + layout.meta;
       __asm__("" : "+r"(out));  // or the compiler moves the sums onto the stack
       add_group_of_both<F, R>(codes, meta, super, p, at, out);
     }
-    strip += n * (layout.codes + layout.meta) + layout.super;
+    strip += layout.block(n);
     left -= n;
   }
 }

@@ -168,27 +168,22 @@ void take_scales(const std::uint8_t* meta, std::uint32_t row, std::uint8_t* bloc
   }
 }
 
-/// Bytes of a strip's block of `groups` groups.
-constexpr std::size_t block_bytes(const StripLayout& l, std::size_t groups) noexcept {
-  return groups * (l.codes + l.meta) + l.super;
-}
-
 template <Format F>
 void pack_block(const std::uint8_t* data, std::size_t row_bytes, std::uint32_t rows, std::uint32_t groups,
                 std::uint8_t* out) noexcept {
   constexpr StripLayout layout = strip_layout(F);
   constexpr quant::FormatInfo format = quant::format_info<F>;
-  std::uint8_t* const metas = out + groups * layout.codes;
-  std::uint8_t* const super = metas + groups * layout.meta;
-  std::memset(rows < strip_rows ? out : metas, 0,
-              static_cast<std::size_t>(super + layout.super - (rows < strip_rows ? out : metas)));
+  std::uint8_t* const super = out;
+  std::uint8_t* const metas = super + layout.super;
+  std::uint8_t* const codes = out + layout.head(groups);
+  std::memset(out, 0, rows < strip_rows ? layout.block(groups) : layout.head(groups));
   for (std::uint32_t r = 0; r < rows; ++r) {
     const std::uint8_t* const row = data + r * row_bytes;
     for (std::uint32_t g = 0; g < groups; ++g) {
       const std::uint8_t* const block = row + std::size_t{32 * g / format.block} * format.block_bytes;
       std::uint32_t w[words<F>];
       read_codes<F>(block, g % (format.block / 32), w);
-      for (std::uint32_t i = 0; i < words<F>; ++i) put_word(out + g * layout.codes + 64 * i + 4 * r, w[i]);
+      for (std::uint32_t i = 0; i < words<F>; ++i) put_word(codes + g * layout.codes + 64 * i + 4 * r, w[i]);
       put_scales<F>(block, g, r, metas + g * layout.meta);
     }
     if constexpr (layout.super != 0) {
@@ -202,13 +197,14 @@ template <Format F>
 void unpack_block(const std::uint8_t* strip, std::uint32_t row, std::uint32_t groups, std::uint8_t* out) noexcept {
   constexpr StripLayout layout = strip_layout(F);
   constexpr quant::FormatInfo format = quant::format_info<F>;
-  const std::uint8_t* const metas = strip + groups * layout.codes;
-  const std::uint8_t* const super = metas + groups * layout.meta;
+  const std::uint8_t* const super = strip;
+  const std::uint8_t* const metas = super + layout.super;
+  const std::uint8_t* const codes = strip + layout.head(groups);
   std::memset(out, 0, groups * 32 / format.block * format.block_bytes);
   for (std::uint32_t g = 0; g < groups; ++g) {
     std::uint8_t* const block = out + std::size_t{32 * g / format.block} * format.block_bytes;
     std::uint32_t w[words<F>];
-    for (std::uint32_t i = 0; i < words<F>; ++i) w[i] = word(strip + g * layout.codes + 64 * i + 4 * row);
+    for (std::uint32_t i = 0; i < words<F>; ++i) w[i] = word(codes + g * layout.codes + 64 * i + 4 * row);
     write_codes<F>(w, block, g % (format.block / 32));
     take_scales<F>(metas + g * layout.meta, row, block, g);
   }
@@ -238,7 +234,7 @@ void pack_strip(Format format, const std::byte* data, std::size_t row_bytes, std
       const std::uint32_t groups = std::min(strip_groups, left);
       pack_block<F>(from, row_bytes, rows, groups, to);
       from += groups * 32 / info.block * info.block_bytes;
-      to += block_bytes(strip_layout(F), groups);
+      to += strip_layout(F).block(groups);
       left -= groups;
     }
   });
@@ -265,7 +261,7 @@ void unpack_columns(Format format, const std::byte* strip, std::uint32_t row, st
                     std::byte* out) noexcept {
   const auto* from = reinterpret_cast<const std::uint8_t*>(strip);
   with_strips(format, [&]<Format F>() {
-    unpack_block<F>(from + first / 256 * block_bytes(strip_layout(F), strip_groups), row, cols / 32,
+    unpack_block<F>(from + first / 256 * strip_layout(F).block(strip_groups), row, cols / 32,
                     reinterpret_cast<std::uint8_t*>(out));
   });
 }

@@ -3,19 +3,35 @@
 // Floor of a group of 32 columns: 8 dot products of 16 lanes, a conversion and an fma; besides those, one product of
 // the two scales for each row, and the unpacking of the codes, which the rows of a panel share.
 
+/// Do R rows take no longer to compute than to arrive, so that the processor's own prefetching keeps ahead of them?
+template <quant::Format F, std::size_t R>
+constexpr bool streams = R == 1 || (R == 2 && product_bits<F> == 4 && !StripScales<F>::k_quant);
+
+/// What that prefetching misses: it follows the codes, whose block's head it has passed by, and not the activations,
+/// which a large matrix has pushed out of the nearest cache since the strip before.
+template <quant::Format F, std::size_t R>
+[[gnu::always_inline]] inline void fetch_sides(const std::byte* block, const Panel& p, std::size_t next) {
+  for (std::size_t i = 0; i < strip_layout(F).head(strip_groups); i += 64) __builtin_prefetch(block + i);
+  for (std::size_t i = 0; i < 32 * R * strip_groups; i += 64) __builtin_prefetch(p.q + 32 * next + i);
+  __builtin_prefetch(p.d + next);
+  if constexpr (!signed_bytes) __builtin_prefetch((StripScales<F>::halves ? p.halves + 2 * next : p.zero + next));
+  if constexpr (StripScales<F>::has_min) __builtin_prefetch(p.sum + next);
+}
+
 /// acc[r] takes up n groups of one block, for one part of the strip's rows.
 template <quant::Format F, std::size_t R, std::size_t Part>
-[[gnu::always_inline]] inline void add_block(const std::byte* codes, std::size_t n, const Panel& p, std::size_t at,
+[[gnu::always_inline]] inline void add_block(const std::byte* block, std::size_t n, const Panel& p, std::size_t at,
                                              V* acc) {
   V sum[R];
 #pragma GCC unroll 16
   for (std::size_t r = 0; r < R; ++r) sum[r] = acc[r];
   constexpr StripLayout layout = strip_layout(F);
-  const std::byte* meta = codes + n * layout.codes;
-  const std::byte* super = meta + n * layout.meta;
-  const std::byte* ahead = codes + fetch_ahead;
+  const std::byte* super = block;
+  const std::byte* meta = super + layout.super;
+  const std::byte* codes = block + layout.head(n);
+  const std::byte* ahead = block + fetch_ahead;
   for (std::size_t g = 0; g < n; ++g, codes += layout.codes, meta += layout.meta, at += p.rows) {
-    if constexpr (Part == 0) {
+    if constexpr (Part == 0 && !streams<F, R>) {
       for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(ahead + i);
       ahead += layout.codes + layout.meta;
     }
@@ -39,11 +55,14 @@ template <quant::Format F, std::size_t R>
   const std::size_t groups = cols / 32;
   for (std::size_t g = 0; g < groups; g += strip_groups) {
     const std::size_t n = groups - g < strip_groups ? groups - g : strip_groups;
+    if constexpr (streams<F, R>) {
+      fetch_sides<F, R>(strip, p, (g + strip_groups < groups ? g + strip_groups : 0) * p.rows + first);
+    }
     each(
         std::make_integer_sequence<int, parts>{}, [&](auto v) __attribute__((always_inline)) {
           add_block<F, R, v>(strip, n, p, g * p.rows + first, acc[v]);
         });
-    strip += n * (layout.codes + layout.meta) + layout.super;
+    strip += layout.block(n);
   }
   for (int v = 0; v < parts; ++v) {
 #pragma GCC unroll 16
