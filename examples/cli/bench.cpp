@@ -196,6 +196,8 @@ std::vector<std::string> first_token_arguments(const BenchFlags& flags, const En
                                   flags.model.bits};
   if (!flags.model.backend.empty()) out.insert(out.end(), {"--backend", flags.model.backend});
   if (!flags.model.output_weights.empty()) out.insert(out.end(), {"--output-weights", flags.model.output_weights});
+  if (options.device >= 0) out.insert(out.end(), {"--device", std::to_string(options.device)});
+  if (options.gpu_layers >= 0) out.insert(out.end(), {"--gpu-layers", std::to_string(options.gpu_layers)});
   return out;
 }
 

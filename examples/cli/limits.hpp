@@ -25,7 +25,8 @@ class LimitGauge {
   LimitGauge(std::string backend, unsigned threads, std::size_t bytes);
   ~LimitGauge();
 
-  /// The best of five passes of the fastest loop for each limit. The buffer stays.
+  /// The best of five passes of the fastest loop for each limit. The buffer stays. All are 0 for work on a GPU, which
+  /// the processor's limits do not bind.
   Limits measure();
   /// One pass of the loop that measure() found fastest, for shares of work that runs right before or after it.
   /// @param times  that the buffer is read

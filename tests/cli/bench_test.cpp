@@ -297,3 +297,16 @@ TEST_CASE("bench: the limits' loops run for every backend's name") {
   CHECK(best.read_gb_per_s == 1e9);
   CHECK(best.vnni_gops == limits.vnni_gops);
 }
+
+TEST_CASE("bench: a GPU is not held against the processor's limits") {
+  LimitGauge gauge("cuda", 2, 1 << 20);
+  BenchRow row;
+  row.work = "prefill and decode";
+  row.backend = "cuda";
+  row.cost.bytes_per_token = 5'000'000'000;
+  row.decode.add(100.0);  // 500 GB/s
+  row.limits.push_back(gauge.measure());
+  CHECK(gauge.buffer_bytes() == 0);
+  CHECK(impossible_share(row) == "");
+  CHECK(shares(row).decode_bandwidth == 0.0);
+}

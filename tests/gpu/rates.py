@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""What does a bench's JSON say? rates.py FILE BANDWIDTH (of a copy, GB/s; 0 = unknown), or rates.py EXACT DEVICE."""
+"""What does a bench's JSON say? rates.py FILE BANDWIDTH [WANTED], or rates.py EXACT DEVICE.
+
+BANDWIDTH is that of a copy in GB/s (0 = unknown), WANTED the share of it in percent that decoding is compared with.
+"""
 import json
 import sys
 
@@ -21,4 +24,7 @@ except ValueError:
 else:
     moved = (first["weight_bytes_per_token"] + first["kv_bytes_per_token"]) * first[decode] / 1e9
     share = f", {100 * moved / bandwidth:.0f} % of copy bandwidth" if bandwidth else ""
+    if bandwidth and len(sys.argv) > 3:
+        wanted = float(sys.argv[3])
+        share += f" ({'as' if 100 * moved >= wanted * bandwidth else 'NOT as'} wanted: {wanted:.0f} %)"
     print(f"{first[prefill]:.0f} and {first[decode]:.1f} tokens/s{share}")

@@ -2,8 +2,8 @@
 # Is the cuda backend right on this machine's GPU, and how fast is it? bash tests/gpu/run.sh
 #   builds for the card alone; every parity test against scalar, bit for bit; the golden hashes; the API's tests with the
 #   backend forced; SmolLM2's loss and greedy answer, the CPU's to the last digit; compute-sanitizer on small shapes; then
-#   bench on llama-3.2-1b and llama-3-8b (synthetic) in both kinds of bits, beside the card's copy bandwidth. A table comes
-#   last.
+#   bench on llama-3.2-1b and llama-3-8b (synthetic) in both kinds of bits, beside the card's copy bandwidth, of which the
+#   8B shape is to decode at 40 %. A table comes last.
 # Under nine minutes on a machine with eight cores: a step that would end later is cut off, and those after it are skipped,
 # which is a failure too. Without a GPU, a driver or nvcc: says so, exit 0.
 # A machine without a network finds what it lacks in a folder that another machine has filled (tests/gpu/bring.sh).
@@ -128,7 +128,9 @@ for shape in llama-3.2-1b llama-3-8b; do
       rm -f "$logs/$bits"
       continue
     fi
-    row "$shape, $bits: prefill of 512, decode of 1" "$(python3 tests/gpu/rates.py "$logs/$bits" "$bandwidth")"
+    wanted=
+    [ $shape$bits != llama-3-8bexact ] || wanted=40  # a first version's aim: what is missing of it fails nothing
+    row "$shape, $bits: prefill of 512, decode of 1" "$(python3 tests/gpu/rates.py "$logs/$bits" "$bandwidth" $wanted)"
   done
   [ ! -e "$logs/exact" ] || [ ! -e "$logs/device" ] ||
     row "$shape: what exactness costs" "$(python3 tests/gpu/rates.py "$logs/exact" "$logs/device")"
