@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t alignment = 64;
 
-constexpr std::size_t aligned(std::size_t bytes) noexcept { return (bytes + alignment - 1) / alignment * alignment; }
+constexpr std::size_t aligned(std::size_t bytes) noexcept { return aligned_to(alignment, bytes); }
 
 /// Counts the devices; an error in words where there are none.
 Error find_devices(Driver& driver, int& count) noexcept {
@@ -82,14 +82,12 @@ std::size_t CudaBackend::bytes(const DriverMaker& maker, const ops::ContextShape
   return total;
 }
 
-std::size_t CudaBackend::placed_bytes(const ops::WeightView& weight) noexcept {
-  return sizeof(Placed) + weight.row_bytes * weight.rows;
-}
-
 Result<ops::Backend*> CudaBackend::create(const DriverMaker& maker, const ops::ContextShape& shape,
                                           core::Memory& memory) noexcept {
   const DeviceLayout layout = device_layout(shape);
-  if (!layout.ok) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
+  if (!layout.ok)
+    return core::fail(Errc::invalid_argument,
+                      "the model's sizes times the options' overflow, or are beyond what the kernels take");
   return core::guarded([&]() -> Result<ops::Backend*> {
     const std::size_t object = object_bytes(maker, shape);
     if (!memory.reserve(layout.device_bytes + layout.pinned_bytes)) return core::out_of_memory();
@@ -145,6 +143,7 @@ Status CudaBackend::open(const DriverMaker& maker, void* place) noexcept {
   if (const Status s = check(driver_->open(device_index_, shape_.stream), "opening the device"); !s) return s;
   const Entered entered(*driver_);
   if (const Status s = check(entered.code, "making the device current"); !s) return s;
+  if (const Status s = load_rows(info); !s) return s;
   if (const Status s = check(driver_->allocate(device_, layout_.device_bytes), "cudaMalloc"); !s) return s;
   if (const Status s = check(driver_->allocate_pinned(pinned_, layout_.pinned_bytes), "cudaHostAlloc"); !s) return s;
   return upload(view<std::byte>(layout_.rotary, 0).data, shape_.rotary_steps.data(),
@@ -153,95 +152,22 @@ Status CudaBackend::open(const DriverMaker& maker, void* place) noexcept {
 
 void CudaBackend::close() noexcept {
   if (driver_ == nullptr) return;
-  {
-    const Entered entered(*driver_);
-    (void)driver_->set(step_mark);
-    (void)driver_->wait(step_mark);  // nothing may still read what is freed here
+  // What is not freed now never is, hence second tries. Where the device cannot be made current, nothing is: the calls
+  // would go to the host's own context.
+  const auto twice = [](auto call) { return call() == 0 || call() == 0; };
+  const bool entered = twice([&] { return driver_->enter(); });
+  if (entered) {
+    (void)twice([&] { return driver_->set(step_mark); });
+    (void)twice([&] { return driver_->wait(step_mark); });  // nothing may still read what is freed here
     forget_graphs();
-    for (Placed* p = placed_; p != nullptr;) {
-      Placed* next = p->next;
-      driver_->release(p->data);
-      memory_.release(p->bytes);
-      static_cast<std::pmr::memory_resource&>(memory_).deallocate(p, sizeof(Placed), alignof(Placed));
-      p = next;
-    }
     if (device_ != nullptr) driver_->release(device_);
     if (pinned_ != nullptr) driver_->release_pinned(pinned_);
   }
+  free_weights(entered);
+  if (entered) driver_->leave();
   driver_->close();
   driver_->~Driver();
   driver_ = nullptr;
-}
-
-Status CudaBackend::upload(void* to, const void* from, std::size_t bytes) noexcept {
-  const auto* source = static_cast<const std::byte*>(from);
-  auto* target = static_cast<std::byte*>(to);
-  while (bytes > 0) {
-    const std::size_t part = std::min(bytes, staging_bytes);
-    const std::size_t turn = next_staging_;
-    if (staging_set_[turn]) {
-      if (const Status s = check(driver_->wait(turn), "cudaEventSynchronize"); !s) return s;
-    }
-    std::byte* const staging = pinned<std::byte>(layout_.staging + turn * staging_bytes);
-    std::memcpy(staging, source, part);
-    if (const Status s = check(driver_->upload(target, staging, part), "cudaMemcpyAsync to the device"); !s) return s;
-    if (const Status s = check(driver_->set(turn), "cudaEventRecord"); !s) return s;
-    staging_set_[turn] = true;
-    next_staging_ = 1 - turn;
-    source += part;
-    target += part;
-    bytes -= part;
-  }
-  return {};
-}
-
-Status CudaBackend::place(std::span<ops::WeightView> weights, ops::WeightUse) noexcept {
-  for (ops::WeightView& weight : weights) {
-    const auto placed = place(weight);
-    if (!placed) return placed.error();
-    weight = *placed;
-  }
-  return {};
-}
-
-Result<ops::WeightView> CudaBackend::place(const ops::WeightView& weight) noexcept {
-  return core::guarded([&]() -> Result<ops::WeightView> {
-    const Entered entered(*driver_);
-    if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
-    forget_graphs();
-    const std::size_t bytes = weight.row_bytes * weight.rows;
-    void* const block = static_cast<std::pmr::memory_resource&>(memory_).allocate(sizeof(Placed), alignof(Placed));
-    auto* placed = new (block) Placed{nullptr, nullptr, bytes};
-    const auto drop = [&](const Error& error) -> Result<ops::WeightView> {
-      static_cast<std::pmr::memory_resource&>(memory_).deallocate(placed, sizeof(Placed), alignof(Placed));
-      return error;
-    };
-    if (!memory_.reserve(bytes)) return drop(core::out_of_memory());
-    if (const Status s = check(driver_->allocate(placed->data, bytes), "cudaMalloc for a matrix"); !s) {
-      memory_.release(bytes);
-      return drop(s.error());
-    }
-    placed->next = placed_;
-    placed_ = placed;  // from here on close() frees it
-    if (const Status s = upload(placed->data, weight.data, bytes); !s) return s.error();
-    ops::WeightView out = weight;
-    out.data = static_cast<const std::byte*>(placed->data);
-    out.layout = ops::WeightLayout::packed;
-    return out;
-  });
-}
-
-Result<const float*> CudaBackend::place(const float* vector, std::size_t n) noexcept {
-  if (n > layout_.vector_floats - vectors_used_) {
-    return core::fail(Errc::internal, "a vector of {} numbers does not fit the room planned for vectors", n);
-  }
-  const Entered entered(*driver_);
-  if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
-  forget_graphs();
-  float* const to = view<float>(layout_.vectors, 0).data + vectors_used_;
-  if (const Status s = upload(to, vector, n * sizeof(float)); !s) return s.error();
-  vectors_used_ += n;
-  return static_cast<const float*>(to);
 }
 
 Status CudaBackend::begin(const ops::Batch& batch) noexcept {
@@ -311,17 +237,6 @@ Status CudaBackend::upload_step(const ops::Batch& batch) noexcept {
   }
   step_set_ = true;
   return check(driver_->set(step_mark), "cudaEventRecord");
-}
-
-Status CudaBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t) noexcept {
-  if (from >= shape_.pages || to >= shape_.pages) {
-    return core::fail(Errc::internal, "there is no page {} or {}", from, to);
-  }
-  const Entered entered(*driver_);
-  if (const Status s = check(entered.code, "making the device current"); !s) return s;
-  std::byte* const pool = view<std::byte>(layout_.pool, 0).data;
-  const std::size_t bytes = shape_.page_bytes();
-  return check(driver_->copy(pool + to * bytes, pool + from * bytes, bytes), "cudaMemcpyAsync on the device");
 }
 
 }  // namespace kinglet::cuda

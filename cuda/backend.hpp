@@ -29,6 +29,7 @@ class CudaBackend final : public ops::Backend {
   static void destroy(ops::Backend* backend, core::Memory& memory) noexcept;
 
   const char* name() const noexcept override { return "cuda"; }
+  Status reserve(std::size_t bytes) noexcept override;
   Status place(std::span<ops::WeightView> weights, ops::WeightUse use) noexcept override;
   Result<const float*> place(const float* vector, std::size_t n) noexcept override;
   Status begin(const ops::Batch& batch) noexcept override;
@@ -42,16 +43,18 @@ class CudaBackend final : public ops::Backend {
   bool samples(const ops::SampleRequest& request) const noexcept override;
   Result<ops::Sampled> sample(const ops::SampleRequest& request) noexcept override;
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
+  Status read_page(std::uint32_t page, std::span<std::byte> bytes) noexcept override;
+  Status write_page(std::uint32_t page, std::span<const std::byte> bytes) noexcept override;
   Status read_rows(std::span<float> x) noexcept override;
   Status write_rows(std::span<const float> x) noexcept override;
 
  private:
-  Result<ops::WeightView> place(const ops::WeightView& weight) noexcept;
-  /// Stands in the host's memory for each placed matrix.
-  struct Placed {
-    Placed* next;
-    void* data;
-    std::size_t bytes;
+  /// Device memory for matrices.
+  struct Block {
+    Block* next = nullptr;
+    void* data = nullptr;
+    std::size_t bytes = 0, used = 0;
+    std::size_t counted = 0;  ///< of what `memory_` counts
   };
   /// Makes the device current while it lives.
   struct Entered {
@@ -76,9 +79,21 @@ class CudaBackend final : public ops::Backend {
   void close() noexcept;
   /// ok for 0; else an error with the call, CUDA's text and code, and the device.
   Status check(int code, const char* call) const noexcept;
+  Status upload_step(const ops::Batch& batch) noexcept;
+
+  // transfers.cpp
+  Status load_rows(const DeviceInfo& info) noexcept;
+  Status load(std::span<const KernelKind> kinds, quant::Format format) noexcept;
+  Status load_for(quant::Format format, ops::WeightUse use) noexcept;
   /// To the device through the pinned buffers; the source may go when it returns.
   Status upload(void* to, const void* from, std::size_t bytes) noexcept;
-  Status upload_step(const ops::Batch& batch) noexcept;
+  /// Throws std::bad_alloc.
+  Result<std::byte*> take(std::size_t room);
+  void free_weights(bool entered) noexcept;
+  Result<ops::WeightView> place(const ops::WeightView& weight, ops::WeightUse use) noexcept;
+  Result<std::byte*> find_page(std::uint32_t page, std::size_t bytes) const noexcept;
+
+  // results.cpp
   /// Fetches what the step made and waits for it, once.
   Status complete() noexcept;
   Status fetch() noexcept;
@@ -88,7 +103,7 @@ class CudaBackend final : public ops::Backend {
   Status fetch_logits() noexcept;
   Status enqueue_sample(const ops::SampleRequest& request) noexcept;
 
-  // run.cpp; those above from fetch() on are in results.cpp
+  // run.cpp
   Status embed(const ops::WeightView& weight) noexcept;
   Status gate(const ops::Op& op) noexcept;
   Status prepare(const ops::Op& op) noexcept;
@@ -155,7 +170,8 @@ class CudaBackend final : public ops::Backend {
   std::size_t vectors_used_ = 0;
   std::size_t next_staging_ = 0;
   bool staging_set_[2] = {};
-  Placed* placed_ = nullptr;
+  Block arena_;  // of reserve()
+  Block* blocks_ = nullptr;
 
   ops::Batch batch_;
   bool step_set_ = false;  // the step's mark is set

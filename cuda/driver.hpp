@@ -13,6 +13,8 @@ namespace kinglet::cuda {
 inline constexpr int error_out_of_memory = 2;  ///< cudaErrorMemoryAllocation
 inline constexpr int error_driver = 35;        ///< cudaErrorInsufficientDriver: none, or one that is too old
 inline constexpr int error_no_device = 100;    ///< cudaErrorNoDevice
+inline constexpr int error_no_function = 98;   ///< cudaErrorInvalidDeviceFunction
+inline constexpr int error_no_image = 209;     ///< cudaErrorNoKernelImageForDevice
 
 struct DeviceInfo {
   char name[128] = {};
@@ -36,6 +38,10 @@ class Driver {
   /// Around every use of the table after open(): the device becomes current, and then what was current before.
   virtual int enter() noexcept = 0;
   virtual void leave() noexcept = 0;
+
+  /// Brings a kernel to the device. Otherwise its first launch would, which may take memory and wait for whatever else
+  /// runs there, the host's work too.
+  virtual int load(KernelName name) noexcept = 0;
 
   virtual int memory(std::size_t& free, std::size_t& total) noexcept = 0;
   virtual int allocate(void*& memory, std::size_t bytes) noexcept = 0;

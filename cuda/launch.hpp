@@ -35,6 +35,9 @@ inline constexpr std::uint32_t few_outputs = 16, few_rows = 8, many_outputs = 32
 /// measured.
 inline constexpr std::uint32_t many_from = few_rows + 1;
 
+/// What a shape may have at most, so that every grid below is one that chips take: two of its dimensions end at 65,535.
+inline constexpr std::uint32_t most_rows = 65535, most_heads = 65535 / 3;
+
 constexpr std::uint32_t parts(std::uint64_t n, std::uint32_t size) noexcept {
   return static_cast<std::uint32_t>((n + size - 1) / size);
 }

@@ -16,7 +16,7 @@ bool makes_sense(const ops::ContextShape& s) noexcept {
     if (size == 0 || size > (1u << 30)) return false;
   }
   return s.heads % s.kv_heads == 0 && 2 * s.rotary_steps.size() <= s.head_dim && s.max_logits <= s.max_rows &&
-         s.layers <= 65535 && s.gate >= 0.0f && s.gate < 1.0f && s.max_rows <= (1u << 20) && s.heads <= 65535 / 3 &&
+         s.layers <= 65535 && s.gate >= 0.0f && s.gate < 1.0f && s.max_rows <= most_rows && s.heads <= most_heads &&
          s.head_dim <= max_head_dim;
 }
 

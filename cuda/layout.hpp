@@ -9,6 +9,9 @@ namespace kinglet::cuda {
 /// Bytes of a pinned buffer through which weights go up; there are two, in turn.
 inline constexpr std::size_t staging_bytes = std::size_t{1} << 20;
 inline constexpr std::uint32_t max_head_dim = 1024;
+
+/// The next multiple of `to`.
+constexpr std::size_t aligned_to(std::size_t to, std::size_t bytes) noexcept { return (bytes + to - 1) / to * to; }
 /// Tokens that the penalties of a choice on the device may look at; for more the logits go to the host.
 inline constexpr std::uint32_t sample_window = 1024;
 

@@ -1,7 +1,9 @@
 // cuda/runtime.cu: the driver's calls, on the CUDA runtime
 //
 // The runtime is linked statically and finds the GPU's driver when it is first called, so that a program with this
-// backend starts on a machine without one. The context that is current on entry is current again on return.
+// backend starts on a machine without one. The device's primary context, which the runtime shares with the host, is
+// pushed around every use and popped after it: cudaSetDevice() would also change which device a host's own calls mean
+// where it has no context yet.
 #include <cuda_runtime.h>
 
 #include <cstring>
@@ -25,13 +27,12 @@ const void* kernel_function(KernelName name) noexcept {
   }
 }
 
-// The driver's own types, spelt out: its header would ask consumers for the toolkit.
+// The driver's own types, spelt out: its header would ask consumers for the toolkit. Its codes are the runtime's.
 using Context = struct CUctx_st*;
-using GetCurrent = int (*)(Context*);
-using SetCurrent = int (*)(Context);
 
+/// @return whether the driver has the function
 template <class Function>
-Function driver_function(const char* name) noexcept {
+bool find(Function& function, const char* name) noexcept {
   void* found = nullptr;
   cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
 #if CUDART_VERSION >= 12050
@@ -39,8 +40,8 @@ Function driver_function(const char* name) noexcept {
 #else
   const cudaError_t code = cudaGetDriverEntryPoint(name, &found, cudaEnableDefault, &result);
 #endif
-  if (code != cudaSuccess || result != cudaDriverEntryPointSuccess) return nullptr;
-  return reinterpret_cast<Function>(found);
+  function = reinterpret_cast<Function>(found);
+  return code == cudaSuccess && result == cudaDriverEntryPointSuccess;
 }
 
 class Runtime final : public Driver {
@@ -63,12 +64,20 @@ class Runtime final : public Driver {
   }
 
   int open(int device, void* stream) noexcept override {
-    get_current_ = driver_function<GetCurrent>("cuCtxGetCurrent");
-    set_current_ = driver_function<SetCurrent>("cuCtxSetCurrent");
-    if (get_current_ == nullptr || set_current_ == nullptr) return cudaErrorInsufficientDriver;
-    device_ = device;
+    if (!find(get_device_, "cuDeviceGet") || !find(retain_, "cuDevicePrimaryCtxRetain") ||
+        !find(release_, "cuDevicePrimaryCtxRelease") || !find(push_, "cuCtxPushCurrent") ||
+        !find(pop_, "cuCtxPopCurrent") || !find(query_, "cuEventQuery")) {
+      return cudaErrorInsufficientDriver;
+    }
     stream_ = static_cast<cudaStream_t>(stream);
     own_stream_ = stream == nullptr;
+    // The runtime keeps the context from here on, as after a host's first call, but makes it current nowhere.
+    if (const int code = seen(cudaInitDevice(device, 0, 0)); code != 0) return code;
+    if (const int code = get_device_(&device_, device); code != 0) return code;
+    if (const int code = retain_(&context_, device_); code != 0) {
+      context_ = nullptr;
+      return code;
+    }
     if (const int code = enter(); code != 0) return code;
     const int code = make();
     leave();
@@ -76,22 +85,31 @@ class Runtime final : public Driver {
   }
 
   void close() noexcept override {
-    if (set_current_ == nullptr || enter() != 0) return;
-    for (cudaEvent_t& event : events_) {
-      if (event != nullptr) (void)seen(cudaEventDestroy(event));
-      event = nullptr;
+    if (context_ == nullptr) return;
+    if (enter() == 0) {
+      for (cudaEvent_t& event : events_) {
+        if (event != nullptr) (void)seen(cudaEventDestroy(event));
+        event = nullptr;
+      }
+      if (stream_ != nullptr && own_stream_) (void)seen(cudaStreamDestroy(stream_));
+      leave();
     }
-    if (stream_ != nullptr && own_stream_) (void)seen(cudaStreamDestroy(stream_));
     stream_ = nullptr;
-    leave();
+    (void)release_(device_);
+    context_ = nullptr;
   }
 
-  int enter() noexcept override {
-    if (set_current_ == nullptr) return cudaErrorInsufficientDriver;
-    if (const int code = get_current_(&before_); code != 0) return code;
-    return seen(cudaSetDevice(device_));
+  int enter() noexcept override { return context_ == nullptr ? cudaErrorInsufficientDriver : push_(context_); }
+  void leave() noexcept override {
+    Context ours = nullptr;
+    (void)pop_(&ours);
   }
-  void leave() noexcept override { (void)set_current_(before_); }
+
+  int load(KernelName name) noexcept override {
+    const void* const function = kernel_function(name);
+    cudaFuncAttributes attributes;  // some of them are known of loaded kernels alone
+    return function == nullptr ? cudaErrorInvalidDeviceFunction : seen(cudaFuncGetAttributes(&attributes, function));
+  }
 
   int memory(std::size_t& free, std::size_t& total) noexcept override { return seen(cudaMemGetInfo(&free, &total)); }
   int allocate(void*& memory, std::size_t bytes) noexcept override { return seen(cudaMalloc(&memory, bytes)); }
@@ -144,10 +162,10 @@ class Runtime final : public Driver {
   int set(std::size_t mark) noexcept override { return seen(cudaEventRecord(events_[mark], stream_)); }
   int wait(std::size_t mark) noexcept override { return seen(cudaEventSynchronize(events_[mark])); }
   int query(std::size_t mark, bool& reached) noexcept override {
-    const cudaError_t code = cudaEventQuery(events_[mark]);
-    reached = code == cudaSuccess;
-    const int answer = seen(code);
-    return code == cudaErrorNotReady ? 0 : answer;
+    // The driver's call: the runtime's would leave cudaErrorNotReady to the host's next cudaGetLastError().
+    const int code = query_(events_[mark]);
+    reached = code == 0;
+    return code == cudaErrorNotReady ? 0 : code;
   }
 
  private:
@@ -157,7 +175,8 @@ class Runtime final : public Driver {
     return static_cast<int>(code);
   }
 
-  /// A graph is built node by node: no stream, of ours or the host's, is ever in a capture.
+  /// A graph is built node by node: no stream, of ours or the host's, is ever in a capture. It runs at the priority of
+  /// the stream that it is launched into.
   int add_node(const void* function, const Launch& l, void** parameters) noexcept {
     cudaKernelNodeParams node{};
     node.func = const_cast<void*>(function);
@@ -167,12 +186,7 @@ class Runtime final : public Driver {
     node.kernelParams = parameters;
     const cudaGraphNode_t before = last_node_;
     const std::size_t befores = before == nullptr ? 0 : 1;
-    if (const int code = seen(cudaGraphAddKernelNode(&last_node_, graph_, &before, befores, &node)); code != 0) {
-      return code;
-    }
-    cudaLaunchAttributeValue value{};
-    value.priority = priority_;
-    return seen(cudaGraphKernelNodeSetAttribute(last_node_, cudaLaunchAttributePriority, &value));
+    return seen(cudaGraphAddKernelNode(&last_node_, graph_, &before, befores, &node));
   }
 
   int make() noexcept {
@@ -182,7 +196,6 @@ class Runtime final : public Driver {
       const int code = seen(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, least));
       if (code != 0) return code;
     }
-    if (const int code = seen(cudaStreamGetPriority(stream_, &priority_)); code != 0) return code;
     for (cudaEvent_t& event : events_) {
       const int code = seen(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
       if (code != 0) return code;
@@ -190,13 +203,16 @@ class Runtime final : public Driver {
     return 0;
   }
 
-  int device_ = 0;
-  Context before_ = nullptr;
-  GetCurrent get_current_ = nullptr;
-  SetCurrent set_current_ = nullptr;
+  int (*get_device_)(int* device, int ordinal) = nullptr;
+  int (*retain_)(Context* context, int device) = nullptr;
+  int (*release_)(int device) = nullptr;
+  int (*push_)(Context context) = nullptr;
+  int (*pop_)(Context* context) = nullptr;
+  int (*query_)(cudaEvent_t event) = nullptr;
+  int device_ = 0;  // the driver's handle
+  Context context_ = nullptr;
   cudaStream_t stream_ = nullptr;
   bool own_stream_ = false;
-  int priority_ = 0;
   cudaGraph_t graph_ = nullptr;  // while launches are recorded
   cudaGraphNode_t last_node_ = nullptr;
   cudaEvent_t events_[marks] = {};
@@ -221,8 +237,7 @@ ops::DeviceMemory memory(std::uint32_t device) noexcept {
   int count = 0;
   std::size_t free = 0, total = 0;
   if (driver.device_count(count) != 0 || device >= static_cast<std::uint32_t>(count)) return {};
-  if (driver.open(static_cast<int>(device), nullptr) != 0) return {};
-  if (driver.enter() == 0) {
+  if (driver.open(static_cast<int>(device), nullptr) == 0 && driver.enter() == 0) {
     if (driver.memory(free, total) != 0) free = total = 0;
     driver.leave();
   }

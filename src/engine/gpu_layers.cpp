@@ -25,6 +25,14 @@ std::int64_t layer_of(std::string_view name) noexcept {
   return error == std::errc() && end != name.data() + name.size() && *end == '.' ? layer : -1;
 }
 
+/// Where a tensor stands in the way of the data: the embedding at -1, then the layers, then the output at
+/// `most_layers`.
+constexpr std::int64_t most_layers = std::int64_t{1} << 32;
+std::int64_t place_of(std::string_view name, bool tied) noexcept {
+  const std::int64_t layer = layer_of(name);
+  return layer >= 0 ? layer : name == "token_embd.weight" && !tied ? -1 : most_layers;
+}
+
 /// What the matrices of the last `n` layers and of the output take; with all layers also the embedding.
 std::uint64_t weight_bytes(const model::Gguf& file, std::uint32_t layers, std::uint32_t n) noexcept {
   std::uint64_t bytes = 0, embedding = 0;
@@ -49,12 +57,18 @@ Result<std::uint32_t> layers_there(const EngineOptions& options, const ops::Back
     return core::fail(Errc::invalid_argument, "EngineOptions::gpu_layers is {}; the model has {} layers",
                       options.gpu_layers, shape.layers);
   }
-  if (options.gpu_layers >= 0) return static_cast<std::uint32_t>(options.gpu_layers);
+  std::uint32_t read = shape.layers;  // layers behind the last tensor that it cannot read
+  if (const model::TensorInfo* const unread = last_unread(backend, file); unread != nullptr) {
+    const std::int64_t place = place_of(unread->name, file.find("output.weight") == nullptr);
+    const std::int64_t behind = place < 0 ? 0 : place;  // with the embedding the first layer stays, too
+    read = behind >= shape.layers ? 0 : shape.layers - 1 - static_cast<std::uint32_t>(behind);
+  }
+  if (options.gpu_layers >= 0) return std::min(read, static_cast<std::uint32_t>(options.gpu_layers));
   std::uint64_t room = backend.memory(shape.device).free;
-  if (room == 0) return shape.layers;  // nobody knows: create() will say what is wrong
-  room -= room / 16;                   // what allocations are rounded up to, and the kernels' own code
+  if (room == 0) return read;  // nobody knows: create() will say what is wrong
+  room -= room / 16;           // what allocations are rounded up to, and the kernels' own code
   if (options.memory_limit != 0) room = std::min<std::uint64_t>(room, options.memory_limit);
-  for (std::uint32_t n = shape.layers; n > 0; --n) {
+  for (std::uint32_t n = read; n > 0; --n) {
     const std::uint64_t buffers =
         backend.bytes(n == shape.layers ? shape : ops::SplitBackend::last_shape(shape, shape.layers - n));
     if (buffers != 0 && add(buffers, weight_bytes(file, shape.layers, n)) <= room) return n;
@@ -63,6 +77,16 @@ Result<std::uint32_t> layers_there(const EngineOptions& options, const ops::Back
 }
 
 }  // namespace
+
+const model::TensorInfo* last_unread(const ops::BackendInfo& backend, const model::Gguf& file) noexcept {
+  const model::TensorInfo* last = nullptr;
+  const bool tied = file.find("output.weight") == nullptr;
+  for (const model::TensorInfo& tensor : file.tensors()) {
+    if (!tensor.packed || backend.packed_files) continue;
+    if (last == nullptr || place_of(tensor.name, tied) > place_of(last->name, tied)) last = &tensor;
+  }
+  return last;
+}
 
 Result<std::uint32_t> choose_gpu_layers(const EngineOptions& options, const ops::BackendInfo& backend,
                                         const ops::ContextShape& shape, const model::Gguf& file) noexcept {
@@ -80,7 +104,9 @@ Result<std::uint32_t> choose_gpu_layers(const EngineOptions& options, const ops:
   if (!layers || *layers > 0 || options.bits == Bits::exact) return layers;
   return core::fail(Errc::invalid_argument,
                     "EngineOptions::bits = device asks for a GPU, but no layer is on one ({}); use exact",
-                    options.gpu_layers == 0 ? "gpu_layers is 0" : "none fits its memory");
+                    options.gpu_layers == 0                 ? "gpu_layers is 0"
+                    : last_unread(backend, file) != nullptr ? "the file is packed for CPUs"
+                                                            : "none fits its memory");
 }
 
 }  // namespace kinglet::engine

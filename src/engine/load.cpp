@@ -96,16 +96,24 @@ class Loader {
 
   Status open_backend(const ops::BackendInfo& backend) {
     if (const Status s = model::read_rotary_steps(state_.file, state_.config, state_.rotary_steps); !s) return s;
-    if ((state_.file.packed() || options_.output_weights) && !backend.packed_files) {
+    if (options_.output_weights && !backend.packed_files) {
       return core::fail(Errc::unsupported,
-                        "the backend {} takes neither packed files nor output_weights; load the original file without "
-                        "them, or choose a CPU backend",
+                        "the backend {} takes no output_weights; leave them out, or choose a CPU backend",
                         backend.name);
     }
     const ops::ContextShape shape = shape_of(state_);
     const auto on_gpu = choose_gpu_layers(options_, backend, shape, state_.file);
     if (!on_gpu) return on_gpu.error();
     cut_ = shape.layers - *on_gpu;
+    const model::TensorInfo* const unread = last_unread(backend, state_.file);
+    if (unread != nullptr && plan_ == nullptr) {
+      state_.log(LogLevel::warning,
+                 core::fail(Errc::ok,
+                            "tensor {:.64} is in an order that backend {} does not read: it stays on the CPU, and so "
+                            "does what comes before it; the original file has no such tensors",
+                            unread->name, backend.name)
+                     .message);
+    }
     if (backend.gpu && *on_gpu < shape.layers && plan_ == nullptr) {
       state_.log(
           LogLevel::warning,

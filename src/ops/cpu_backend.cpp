@@ -313,4 +313,20 @@ Status CpuBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t
   return {};
 }
 
+Status CpuBackend::read_page(std::uint32_t index, std::span<std::byte> bytes) noexcept {
+  if (index >= shape_.pages) return core::fail(Errc::internal, "there is no page {}", index);
+  const std::size_t size = shape_.page_bytes();
+  if (bytes.size() != size) return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), size);
+  std::memcpy(bytes.data(), page(index, 0, 0, 0), size);
+  return {};
+}
+
+Status CpuBackend::write_page(std::uint32_t index, std::span<const std::byte> bytes) noexcept {
+  if (index >= shape_.pages) return core::fail(Errc::internal, "there is no page {}", index);
+  const std::size_t size = shape_.page_bytes();
+  if (bytes.size() != size) return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), size);
+  std::memcpy(page(index, 0, 0, 0), bytes.data(), size);
+  return {};
+}
+
 }  // namespace kinglet::ops

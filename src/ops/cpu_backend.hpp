@@ -50,6 +50,8 @@ class CpuBackend final : public Backend {
   Result<std::span<const float>> hidden(std::uint32_t i) noexcept override;
   std::int32_t bad_layer(std::uint32_t row) noexcept override;
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
+  Status read_page(std::uint32_t page, std::span<std::byte> bytes) noexcept override;
+  Status write_page(std::uint32_t page, std::span<const std::byte> bytes) noexcept override;
   Status read_rows(std::span<float> x) noexcept override;
   Status write_rows(std::span<const float> x) noexcept override;
 

@@ -20,7 +20,13 @@ ContextShape SplitBackend::last_shape(const ContextShape& shape, std::uint32_t c
 
 SplitBackend::SplitBackend(Backend& first, Backend& last, const ContextShape& shape, std::uint32_t cut,
                            std::pmr::memory_resource* memory)
-    : first_(first), last_(last), cut_(cut), dim_(shape.dim), crossing_(memory) {
+    : first_(first),
+      last_(last),
+      cut_(cut),
+      dim_(shape.dim),
+      page_bytes_(shape.page_bytes()),
+      first_page_bytes_(first_shape(shape, cut).page_bytes()),
+      crossing_(memory) {
   crossing_.resize(std::size_t{shape.max_rows} * shape.dim);
 }
 
@@ -74,6 +80,22 @@ std::int32_t SplitBackend::bad_layer(std::uint32_t row) noexcept {
 Status SplitBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept {
   if (const Status s = first_.copy_page(from, to, tokens); !s) return s;
   return last_.copy_page(from, to, tokens);
+}
+
+Status SplitBackend::read_page(std::uint32_t page, std::span<std::byte> bytes) noexcept {
+  if (bytes.size() != page_bytes_) {
+    return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), page_bytes_);
+  }
+  if (const Status s = first_.read_page(page, bytes.first(first_page_bytes_)); !s) return s;
+  return last_.read_page(page, bytes.subspan(first_page_bytes_));
+}
+
+Status SplitBackend::write_page(std::uint32_t page, std::span<const std::byte> bytes) noexcept {
+  if (bytes.size() != page_bytes_) {
+    return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), page_bytes_);
+  }
+  if (const Status s = first_.write_page(page, bytes.first(first_page_bytes_)); !s) return s;
+  return last_.write_page(page, bytes.subspan(first_page_bytes_));
 }
 
 }  // namespace kinglet::ops

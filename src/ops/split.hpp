@@ -41,6 +41,8 @@ class SplitBackend final : public Backend {
   bool samples(const SampleRequest& request) const noexcept override { return last_.samples(request); }
   Result<Sampled> sample(const SampleRequest& request) noexcept override { return last_.sample(request); }
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
+  Status read_page(std::uint32_t page, std::span<std::byte> bytes) noexcept override;
+  Status write_page(std::uint32_t page, std::span<const std::byte> bytes) noexcept override;
   Status read_rows(std::span<float> x) noexcept override { return last_.read_rows(x); }
   Status write_rows(std::span<const float> x) noexcept override { return first_.write_rows(x); }
 
@@ -56,8 +58,9 @@ class SplitBackend final : public Backend {
   Backend& first_;
   Backend& last_;
   std::uint32_t cut_, dim_;
-  std::size_t rows_ = 0;              // of the step
-  std::pmr::vector<float> crossing_;  // [max_rows][dim]
+  std::size_t page_bytes_, first_page_bytes_;  // of a whole page; of it the first backend's layers, which come first
+  std::size_t rows_ = 0;                       // of the step
+  std::pmr::vector<float> crossing_;           // [max_rows][dim]
 };
 
 }  // namespace kinglet::ops

@@ -302,6 +302,11 @@ TEST_CASE("what is asked between steps may fail at any of its calls, too") {
   const HandSession session = make_session(3, 3, 5, shape);
   const std::vector<std::function<Error(ops::Backend&)>> asked = {
       [&](ops::Backend& b) { return b.copy_page(session.pages[0], 0, 3).error(); },
+      [&](ops::Backend& b) {
+        std::vector<std::byte> page(model.shape.page_bytes());
+        const Status read = b.read_page(session.pages[0], page);
+        return read ? b.write_page(0, page).error() : read.error();
+      },
       [&](ops::Backend& b) { return b.finish(false).error(); },
       [&](ops::Backend& b) {
         std::vector<float> x(3 * shape.dim);

@@ -15,16 +15,17 @@ TEST_CASE("every launch fits every chip, from one row to the largest step") {
                           {576, 9, 3, 64, 1536, 49152},
                           {4096, 32, 8, 128, 14336, 128256},
                           {8192, 64, 8, 128, 28672, 152064},
-                          {16384, 128, 8, max_head_dim, 53248, 262144}};
+                          {16384, 128, 8, max_head_dim, 53248, 262144},
+                          {1u << 30, most_heads, most_heads, max_head_dim, 1u << 30, 1u << 30}};
   for (ChipLimits chip : chips) {
     chip.shared_of_block = shared_without_opt_in;  // no kernel asks for more
     CHECK(chip.compute >= 75);
     for (const Model& m : models) {
-      for (const std::uint32_t rows : {1u, 7u, 8u, 9u, 63u, 64u, 65u, 4096u}) {
+      for (const std::uint32_t rows : {1u, 7u, 8u, 9u, 63u, 64u, 65u, 4096u, most_rows}) {
         CHECK(fits(launch_rows(rows, PrepareRow<Form::int8>::shared_bytes), chip));
         CHECK(fits(launch_gate(rows, GateRow::shared_bytes), chip));
         CHECK(fits(launch_sample(SampleRow::shared_bytes), chip));
-        for (const std::uint32_t outputs : {m.dim, m.ffn, m.vocab, m.kv_heads * m.head_dim}) {
+        for (const std::uint32_t outputs : {m.dim, m.ffn, m.vocab, m.kv_heads * std::min(m.head_dim, 128u)}) {
           const Launch few = launch_product_few(outputs, rows, ProductOfGroups<Format::q4_k, Form::fp8>::shared_bytes);
           const Launch many = launch_product_many(outputs, rows);
           CHECK(fits(few, chip));
@@ -37,7 +38,7 @@ TEST_CASE("every launch fits every chip, from one row to the largest step") {
         }
         CHECK(fits(launch_rotate(rows, m.heads + 2 * m.kv_heads, RotateAndStore::shared_bytes(m.head_dim)), chip));
         CHECK(fits(launch_merge(rows, m.heads), chip));
-        const std::uint64_t slots = partial_slots(4096, m.heads);
+        const std::uint64_t slots = partial_slots(most_rows, m.heads);
         for (const std::uint32_t stretches : {1u, 2u, 65536u}) {
           const std::uint32_t pass = stretches_of_pass(slots, rows, m.heads, stretches);
           CHECK(pass >= 1);
@@ -67,4 +68,18 @@ TEST_CASE("the kernels' constants are those of their launches") {
   CHECK_FALSE(fits(Launch{{1, 1, 1}, 2048, 0}, chips[0]));
   CHECK_FALSE(fits(Launch{{1, 65536, 1}, 32, 0}, chips[0]));
   CHECK_FALSE(fits(Launch{{1, 1, 1}, 32, 100 << 10}, chips[4]));
+}
+
+TEST_CASE("a shape beyond the largest grids has no plan") {
+  ops::ContextShape shape;
+  shape.dim = shape.ffn = shape.vocab = shape.layers = shape.max_logits = shape.max_sequences = shape.pages = 1;
+  shape.head_dim = 2;
+  shape.heads = shape.kv_heads = most_heads;
+  shape.max_rows = most_rows;
+  CHECK(device_layout(shape).ok);
+  ++shape.max_rows;
+  CHECK_FALSE(device_layout(shape).ok);
+  --shape.max_rows;
+  shape.heads = shape.kv_heads = most_heads + 1;
+  CHECK_FALSE(device_layout(shape).ok);
 }

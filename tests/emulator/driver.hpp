@@ -1,12 +1,18 @@
 // tests/emulator/driver.hpp: who answers the backend's calls of CUDA where there is none?
 //
 // A Machine stands for one computer with one GPU: its memory, its faults. While it lives, DriverMaker `emulated` makes
-// drivers of it.
+// drivers of it. What is enqueued runs as late as CUDA allows, when somebody waits for a mark behind it: pinned memory
+// that is written or read too early, and memory that is freed in use, shows.
 #pragma once
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
+#include <functional>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda/driver.hpp"
@@ -49,17 +55,19 @@ struct Machine {
   int slowness = 0;            ///< how often a mark answers that it is not reached yet
   int pending = 0;             ///< of these, how often the last one still will
   std::uint32_t compute = 80;
+  bool has_kernels = true;  ///< of this build, for the device
   std::size_t calls = 0;    ///< so far
   std::size_t fail_at = 0;  ///< the call, counted from 1, that fails; 0 = none
   int code = error_device_lost;
   bool lost = false;
-  std::size_t pinned = 0;                       ///< bytes of pinned memory in use
-  int entered = 0;                              ///< enter() without leave()
-  int opened = 0;                               ///< drivers open
-  std::map<std::string, std::size_t> launches;  ///< by kernel, those of graphs too
-  std::size_t launch_calls = 0;                 ///< of kernels, one by one
-  int graphs = 0;                               ///< there now
-  std::size_t captures = 0, replays = 0;        ///< of graphs, so far
+  std::size_t pinned = 0;                                       ///< bytes of pinned memory in use
+  int entered = 0;                                              ///< enter() without leave()
+  int opened = 0;                                               ///< drivers open
+  std::map<std::string, std::size_t> launches;                  ///< by kernel, those of graphs too
+  std::size_t launch_calls = 0;                                 ///< of kernels, one by one
+  std::set<std::pair<cuda::KernelKind, quant::Format>> loaded;  ///< kernels; the others must not be launched
+  int graphs = 0;                                               ///< there now
+  std::size_t captures = 0, replays = 0;                        ///< of graphs, so far
 };
 
 /// A launch, for the units that know kernels (tests/cuda/kernels_*.cpp; each compiles its own, as those of a device
@@ -128,15 +136,25 @@ class EmulatedDriver final : public cuda::Driver {
     return 0;
   }
   void close() noexcept override {
+    if (!queue_.empty() && !machine_.lost) machine_.device.reports.add("close() while work is enqueued");
+    queue_.clear();
     if (open_) --machine_.opened;
     open_ = false;
   }
   int enter() noexcept override {
+    const bool lost = machine_.lost;  // the stack of contexts does not care
     const int code = machine_.answer();
-    if (code == 0) ++machine_.entered;
-    return code;
+    if (code != 0 && !lost) return code;
+    ++machine_.entered;
+    return 0;
   }
   void leave() noexcept override { --machine_.entered; }
+  int load(cuda::KernelName name) noexcept override {
+    if (const int code = enqueued(); code != 0) return code;
+    if (!machine_.has_kernels) return cuda::error_no_image;
+    machine_.loaded.insert({name.kind, name.format});
+    return 0;
+  }
 
   int memory(std::size_t& free, std::size_t& total) noexcept override {
     free = machine_.device.free();
@@ -149,6 +167,7 @@ class EmulatedDriver final : public cuda::Driver {
     return memory == nullptr ? cuda::error_out_of_memory : 0;
   }
   void release(void* memory) noexcept override {
+    idle("cudaFree");
     if (!machine_.device.release(memory)) machine_.device.reports.add("cudaFree of what is not allocated");
   }
   int allocate_pinned(void*& memory, std::size_t bytes) noexcept override {
@@ -162,40 +181,45 @@ class EmulatedDriver final : public cuda::Driver {
     return 0;
   }
   void release_pinned(void* memory) noexcept override {
+    idle("cudaFreeHost");
     auto* const block = static_cast<std::byte*>(memory) - 256;
     machine_.pinned -= *reinterpret_cast<std::size_t*>(block);
     std::free(block);
   }
 
   int upload(void* device, const void* host, std::size_t bytes) noexcept override {
-    if (const int code = enqueued(); code != 0) return code;
-    return machine_.device.write(device, host, bytes) ? 0 : 1;
+    return enqueue([=, this] { (void)machine_.device.write(device, host, bytes); });
   }
   int download(void* host, const void* device, std::size_t bytes) noexcept override {
-    if (const int code = enqueued(); code != 0) return code;
-    return machine_.device.read(host, device, bytes) ? 0 : 1;
+    return enqueue([=, this] { (void)machine_.device.read(host, device, bytes); });
   }
   int copy(void* to, const void* from, std::size_t bytes) noexcept override {
-    if (const int code = enqueued(); code != 0) return code;
-    return machine_.device.copy(to, from, bytes) ? 0 : 1;
+    return enqueue([=, this] { (void)machine_.device.copy(to, from, bytes); });
   }
   int fill(void* device, int byte, std::size_t bytes) noexcept override {
-    if (const int code = enqueued(); code != 0) return code;
-    const std::vector<unsigned char> bytes_of(bytes, static_cast<unsigned char>(byte));
-    return machine_.device.write(device, bytes_of.data(), bytes) ? 0 : 1;
+    return enqueue([=, this] {
+      const std::vector<unsigned char> bytes_of(bytes, static_cast<unsigned char>(byte));
+      (void)machine_.device.write(device, bytes_of.data(), bytes);
+    });
   }
-  int set(std::size_t) noexcept override {
+  int set(std::size_t mark) noexcept override {
     machine_.pending = machine_.slowness;
-    return enqueued();
+    const int code = enqueued();
+    if (code == 0) marked_[mark] = last_enqueued_;
+    return code;
   }
-  int wait(std::size_t) noexcept override {
+  int wait(std::size_t mark) noexcept override {
     machine_.pending = 0;
-    return enqueued();
+    if (const int code = enqueued(); code != 0) return code;
+    run_to(marked_[mark]);
+    return 0;
   }
-  int query(std::size_t, bool& reached) noexcept override {
+  int query(std::size_t mark, bool& reached) noexcept override {
     reached = machine_.pending == 0;
     if (!reached) --machine_.pending;
-    return enqueued();
+    if (const int code = enqueued(); code != 0) return code;
+    if (reached) run_to(marked_[mark]);
+    return 0;
   }
 
   int launch(cuda::KernelName name, const cuda::Launch& shape, const void* args) noexcept override {
@@ -207,15 +231,19 @@ class EmulatedDriver final : public cuda::Driver {
       machine_.device.reports.add(std::string(text) + ": a launch that no chip takes");
       return 9;  // cudaErrorInvalidConfiguration
     }
+    if (machine_.loaded.count({name.kind, name.format}) == 0) {
+      machine_.device.reports.add(std::string(text) + ": a kernel that is not loaded before its launch");
+    }
+    Graph::Node node{name, shape, {}};
+    if (!run_any({machine_.device, name, shape, args, &node.args})) return cuda::error_no_function;
     if (graph_ != nullptr) {
-      Graph::Node node{name, shape, {}};
-      const bool there = run_any({machine_.device, name, shape, args, &node.args});
       graph_->nodes.push_back(std::move(node));
-      return there ? 0 : 98;
+      return 0;
     }
     ++machine_.launches[text];
     ++machine_.launch_calls;
-    return run_any({machine_.device, name, shape, args}) ? 0 : 98;  // cudaErrorInvalidDeviceFunction
+    push([node = std::move(node), this] { run(node); });
+    return 0;
   }
 
   int begin_graph() noexcept override {
@@ -238,10 +266,11 @@ class EmulatedDriver final : public cuda::Driver {
   int run_graph(void* graph) noexcept override {
     if (const int code = enqueued(); code != 0) return code;
     ++machine_.replays;
-    for (const Graph::Node& node : static_cast<Graph*>(graph)->nodes) {
-      ++machine_.launches[cuda::kernel_text(node.name.kind)];
-      (void)run_any({machine_.device, node.name, node.shape, node.args.data()});
-    }
+    const std::vector<Graph::Node> nodes = static_cast<Graph*>(graph)->nodes;  // it may go before it has run
+    for (const Graph::Node& node : nodes) ++machine_.launches[cuda::kernel_text(node.name.kind)];
+    push([nodes, this] {
+      for (const Graph::Node& node : nodes) run(node);
+    });
     return 0;
   }
   void release_graph(void* graph) noexcept override {
@@ -250,6 +279,29 @@ class EmulatedDriver final : public cuda::Driver {
   }
 
  private:
+  void run(const Graph::Node& node) { (void)run_any({machine_.device, node.name, node.shape, node.args.data()}); }
+  void push(std::function<void()> work) {
+    queue_.push_back(std::move(work));
+    ++last_enqueued_;
+  }
+  int enqueue(std::function<void()> work) {
+    const int code = enqueued();
+    if (code == 0) push(std::move(work));
+    return code;
+  }
+  /// Runs what was enqueued, up to the one of that number, counted from 1.
+  void run_to(std::size_t number) {
+    for (; last_run_ < number; ++last_run_) {
+      queue_.front()();
+      queue_.pop_front();
+    }
+  }
+  void idle(const char* call) {
+    if (!queue_.empty() && !machine_.lost) {
+      machine_.device.reports.add(std::string(call) + " while work is enqueued");
+    }
+  }
+
   /// Of a call that a recording does not take.
   int enqueued() {
     if (graph_ != nullptr) machine_.device.reports.add("a call between begin_graph() and end_graph()");
@@ -263,6 +315,9 @@ class EmulatedDriver final : public cuda::Driver {
   Machine& machine_ = *Machine::current();
   bool open_ = false;
   Graph* graph_ = nullptr;  // while launches are recorded
+  std::deque<std::function<void()>> queue_;
+  std::size_t last_enqueued_ = 0, last_run_ = 0;
+  std::size_t marked_[marks] = {};
 };
 
 inline constexpr cuda::DriverMaker emulated{(sizeof(EmulatedDriver) + 63) / 64 * 64, [](void* place) noexcept {

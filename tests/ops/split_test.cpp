@@ -122,6 +122,13 @@ TEST_CASE("a divided model: pages are copied in both parts, faults are named by 
   CHECK((*divided).bad_layer(0) == whole->bad_layer(0));
   CHECK((*divided).copy_page(session.pages[0], 0, 1).ok());
   CHECK_FALSE((*divided).copy_page(session.pages[0], shape.pages, 1).ok());
+  // A page is that of one backend which has all layers.
+  std::vector<std::byte> page(model.shape.page_bytes(), std::byte{7}), again(page.size());
+  REQUIRE((*divided).write_page(1, page).ok());
+  REQUIRE((*divided).read_page(1, again).ok());
+  CHECK(page == again);
+  CHECK_FALSE((*divided).read_page(shape.pages, page).ok());
+  CHECK_FALSE((*divided).write_page(0, std::span(page).first(2)).ok());
   WeightView weight = model.ops[0].weight[0];
   CHECK((*divided).place({&weight, 1}, WeightUse::product).error().code == Errc::internal);
   std::vector<float> short_of(shape.dim - 1);

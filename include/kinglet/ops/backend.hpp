@@ -215,6 +215,10 @@ class Backend {
 
   /// Copies the first `tokens` tokens of a page of the pool onto another.
   virtual Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept = 0;
+  /// Copies a page out of the pool, as it lies there, and back in: between steps, for this backend or for another of
+  /// the same shape. internal: no such page, or not page_bytes().
+  virtual Status read_page(std::uint32_t page, std::span<std::byte> bytes) noexcept = 0;
+  virtual Status write_page(std::uint32_t page, std::span<const std::byte> bytes) noexcept = 0;
 
   // Layers of one model may live on different backends (ops/split.hpp): a step's rows cross between two ops.
   /// The rows of the step as the ops so far have left them.
