@@ -7,14 +7,19 @@
 //   t.thread(), t.threads()            index in the block, threads of the block
 //   t.block(0 to 2)                    index of the block
 //   t.sync(), t.sync_warp()            barriers with the order of memory that CUDA gives them
+//   t.sync_group(id, threads)          a named barrier, 1 to 15, of so many of the block's threads, in whole warps
 //   t.global(view)                     an array in global memory: a[i], a + n
 //   t.shared<T>(offset, count)         an array in the block's shared memory, offset in bytes
 //   t.shuffle(v, lane), t.shuffle_xor(v, mask), t.ballot(predicate)     for all 32 lanes
-//   t.dp4a(a, b, c)                    c + the dot product of four signed bytes
-//   t.mma(c, a, b)                     c[16][8] += a[16][32] * b[32][8] of signed bytes, by a warp; see mma() below
-//   t.halves(x, y)                     two FP16, x in the low half, each the nearest, ties to even
-//   t.mma_halves(c, a, b)              c[16][8] += a[16][16] * b[16][8] of FP16, by a warp; see mma_halves() below
-//   t.atomic_add(array, i, v), t.atomic_min(array, i, v)                in global or shared memory
+//   t.reduce_max(v), t.reduce_add(v)   the largest, the sum, of 32 lanes' unsigned words, in all of them
+//   t.copy_async<n>(to, i, from, j)    n elements, 4, 8 or 16 bytes, from global to shared memory, meanwhile;
+//   t.commit_copies(), t.wait_copies<n>()   closes a group of them; waits for all of this thread's groups but the last
+//   n t.dp4a(a, b, c)                    c + the dot product of four signed bytes t.mma(c, a, b) c[16][8] += a[16][32]
+//   * b[32][8] of signed bytes, by a warp; see mma() below t.load_matrices(r, array, i)       four 8 x 8 matrices of 16
+//   bits from shared memory, by a warp; see there t.halves(x, y)                     two FP16, x in the low half, each
+//   the nearest, ties to even t.mma_halves(c, a, b)              c[16][8] += a[16][16] * b[16][8] of FP16, by a warp;
+//   see mma_halves() below t.atomic_add(array, i, v), t.atomic_min(array, i, v)                in global or shared
+//   memory
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -66,6 +71,66 @@ class DeviceThread {
   }
   __device__ __forceinline__ std::uint32_t ballot(bool predicate) const {
     return __ballot_sync(0xffffffffu, predicate ? 1 : 0);
+  }
+
+  __device__ __forceinline__ void sync_group(unsigned id, unsigned threads) const {
+    asm volatile("bar.sync %0, %1;" : : "r"(id), "r"(threads) : "memory");
+  }
+  __device__ __forceinline__ std::uint32_t reduce_max(std::uint32_t v) const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    return __reduce_max_sync(0xffffffffu, v);
+#else
+    for (unsigned mask = warp_threads / 2; mask > 0; mask /= 2) {
+      const std::uint32_t other = shuffle_xor(v, mask);
+      v = other > v ? other : v;
+    }
+    return v;
+#endif
+  }
+  __device__ __forceinline__ std::uint32_t reduce_add(std::uint32_t v) const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    return __reduce_add_sync(0xffffffffu, v);
+#else
+    for (unsigned mask = warp_threads / 2; mask > 0; mask /= 2) v += shuffle_xor(v, mask);
+    return v;
+#endif
+  }
+
+  /// Turing has no such copies: there it is done at once.
+  template <unsigned n, class T>
+  __device__ __forceinline__ void copy_async(T* to, std::size_t i, const T* from, std::size_t j) const {
+    static_assert(n * sizeof(T) == 4 || n * sizeof(T) == 8 || n * sizeof(T) == 16);
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2;"
+                 :
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(to + i))),
+                   "l"(__cvta_generic_to_global(from + j)), "n"(n * sizeof(T))
+                 : "memory");
+#else
+    for (unsigned k = 0; k < n; ++k) to[i + k] = from[j + k];
+#endif
+  }
+  __device__ __forceinline__ void commit_copies() const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.commit_group;" : : : "memory");
+#endif
+  }
+  template <unsigned n>
+  __device__ __forceinline__ void wait_copies() const {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    asm volatile("cp.async.wait_group %0;" : : "n"(n) : "memory");
+#endif
+  }
+
+  /// Lane l names the row of eight that is row l % 8 of matrix l / 8, at a multiple of 16 bytes. r[m] becomes elements
+  /// 2 * (l % 4) and the next of row l / 4 of matrix m, the first in the low half: the fragments of mma_halves(), and
+  /// of mma() for pairs of bytes. Source: PTX ISA, "Warp-level matrix load instruction: ldmatrix".
+  __device__ __forceinline__ void load_matrices(std::uint32_t (&r)[4], const std::uint16_t* array,
+                                                std::size_t i) const {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(static_cast<unsigned>(__cvta_generic_to_shared(array + i)))
+                 : "memory");
   }
 
   __device__ __forceinline__ std::int32_t dp4a(std::uint32_t a, std::uint32_t b, std::int32_t c) const {
@@ -140,9 +205,10 @@ class DeviceThread {
   }
 };
 
-/// The form in which a kernel is launched.
+/// The form in which a kernel is launched. (4 KB of parameters are what every toolkit and chip takes.)
 template <class Kernel>
-__global__ void __launch_bounds__(Kernel::max_threads, 1) entry(const __grid_constant__ typename Kernel::Args args) {
+requires(sizeof(typename Kernel::Args) <= 4096) __global__ void __launch_bounds__(Kernel::max_threads, 1)
+    entry(const __grid_constant__ typename Kernel::Args args) {
   Kernel::run(DeviceThread{}, args);
 }
 
@@ -159,16 +225,6 @@ template <unsigned n, class Body>
 KINGLET_DEVICE void unrolled(Body&& body) {
   [&]<unsigned... i>(std::integer_sequence<unsigned, i...>) { (body(Constant<i>{}), ...); }
   (std::make_integer_sequence<unsigned, n>{});
-}
-
-/// The largest of a warp's values, in all lanes.
-template <class Thread>
-KINGLET_DEVICE std::uint32_t warp_max(const Thread& t, std::uint32_t v) {
-  for (unsigned mask = warp_threads / 2; mask > 0; mask /= 2) {
-    const std::uint32_t other = t.shuffle_xor(v, mask);
-    v = other > v ? other : v;
-  }
-  return v;
 }
 
 /// The sum of each half-warp's values, in all its lanes.

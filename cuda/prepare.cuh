@@ -69,7 +69,7 @@ struct PrepareRow {
   template <class Thread>
   KINGLET_DEVICE static std::uint32_t block_max(const Thread& t, std::uint32_t v) {
     const auto largest = t.template shared<std::uint32_t>(lanes * sizeof(float), lanes / warp_threads);
-    v = warp_max(t, v);
+    v = t.reduce_max(v);
     if (t.thread() % warp_threads == 0) largest[t.thread() / warp_threads] = v;
     t.sync();
     std::uint32_t all = 0;
@@ -92,7 +92,7 @@ struct PrepareRow {
     const float magic = 12582912.0f;
     for (std::size_t g = t.thread() / warp_threads; g < groups; g += lanes / warp_threads) {
       const float v = x[32 * g + lane];
-      const float amax = core::bits_float(warp_max(t, size_bits(v)));
+      const float amax = core::bits_float(t.reduce_max(size_bits(v)));
       const bool zero = amax < 0x1p-100f;
       const float inverse = zero ? 0.0f : 127.0f / amax;
       float n = (v * inverse + magic) - magic;  // the sum rounds to an integer

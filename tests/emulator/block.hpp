@@ -5,6 +5,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -21,7 +22,9 @@ class Block {
   struct Lane {
     Fiber fiber;
     Witness witness;
-    enum { ready, at_block, at_warp, done } state = ready;
+    enum { ready, at_block, at_warp, at_group, done } state = ready;
+    /// Asynchronous copies, the group that is not closed yet last; each writes what it brings.
+    std::vector<std::vector<std::function<void()>>> copies;
   };
   /// What a warp exchanges. Two slots in turn: no lane can be two exchanges ahead of another.
   struct Exchange {
@@ -47,10 +50,13 @@ class Block {
     threads_ = threads;
     warps_.assign(threads / 32, Warp{});
     arrived_ = finished_ = 0;
+    groups_.assign(threads, 0);
+    std::fill(std::begin(group_arrived_), std::end(group_arrived_), 0u);
     for (std::uint32_t i = 0; i < threads; ++i) {
       Lane& lane = lanes_[i];
       now.thread = i;
-      lane.witness = {now, &reports, kernel};
+      lane.witness = {now, &reports, kernel, groups_.data()};
+      lane.copies.assign(1, {});
       lane.state = Lane::ready;
       lane.fiber.start(&Block::enter, this);
     }
@@ -77,6 +83,36 @@ class Block {
       release();
     } else {
       lanes_[i].fiber.yield();
+    }
+  }
+
+  /// Between two barriers of the block a thread has one named barrier.
+  void sync_group(std::uint32_t i, std::uint32_t id, std::uint32_t threads) {
+    const bool right = id > 0 && id < named_barriers && threads % 32 == 0 && threads > 0 && threads <= threads_;
+    if (!right || (groups_[i] != 0 && groups_[i] != id)) {
+      reports_->add(std::string(kernel_) + ": named barrier: " + std::to_string(id) + " of " + std::to_string(threads) +
+                    (right ? " threads, of which one has another" : " threads is none"));
+    }
+    groups_[i] = static_cast<std::uint8_t>(id % named_barriers);
+    lanes_[i].state = Lane::at_group;
+    if (++group_arrived_[id % named_barriers] < threads) return lanes_[i].fiber.yield();
+    group_arrived_[id % named_barriers] = 0;
+    for (std::uint32_t l = 0; l < threads_; ++l) {
+      if (lanes_[l].state != Lane::at_group || groups_[l] != id) continue;
+      lanes_[l].state = Lane::ready;
+      ++lanes_[l].witness.now.group_barriers;
+    }
+  }
+
+  /// A copy of thread i that arrives when it is waited for.
+  void copy(std::uint32_t i, std::function<void()> arrive) { lanes_[i].copies.back().push_back(std::move(arrive)); }
+  void commit_copies(std::uint32_t i) { lanes_[i].copies.emplace_back(); }
+  /// All groups of thread i but the last n that are closed.
+  void wait_copies(std::uint32_t i, std::uint32_t n) {
+    auto& copies = lanes_[i].copies;
+    while (copies.size() > std::size_t{n} + 1) {
+      for (const auto& arrive : copies.front()) arrive();
+      copies.erase(copies.begin());
     }
   }
 
@@ -110,12 +146,18 @@ class Block {
     auto& block = *static_cast<Block*>(self);
     const std::uint32_t i = block.current_;
     block.body_(block.context_, block, i);
+    for (const auto& group : block.lanes_[i].copies) {
+      if (group.empty()) continue;
+      block.reports_->add(std::string(block.kernel_) + ": a thread ends while copies are under way");
+      break;
+    }
     block.lanes_[i].state = Lane::done;
     ++block.finished_;
   }
 
   void release() {
     arrived_ = 0;
+    std::fill(groups_.begin(), groups_.end(), std::uint8_t{0});
     for (std::uint32_t l = 0; l < threads_; ++l) {
       if (lanes_[l].state != Lane::at_block) continue;
       lanes_[l].state = Lane::ready;
@@ -146,9 +188,13 @@ class Block {
     }
   }
 
+  static constexpr std::uint32_t named_barriers = 16;
+
   std::vector<Lane> lanes_;
   std::vector<Warp> warps_;
   std::vector<std::uint32_t> turns_;
+  std::vector<std::uint8_t> groups_;
+  std::uint32_t group_arrived_[named_barriers] = {};
   std::uint32_t threads_ = 0, arrived_ = 0, finished_ = 0, current_ = 0;
   void (*body_)(void*, Block&, std::uint32_t) = nullptr;
   void* context_ = nullptr;

@@ -50,6 +50,7 @@ class Thread {
   unsigned block(int axis) const { return grid_[axis]; }
   void sync() const { block_.sync(index_); }
   void sync_warp() const { block_.sync_warp(index_); }
+  void sync_group(unsigned id, unsigned threads) const { block_.sync_group(index_, id, threads); }
 
   template <class T>
   auto global(const cuda::View<T>& view) const;
@@ -72,6 +73,50 @@ class Thread {
     std::uint32_t bits = 0;
     for (std::uint32_t lane = 0; lane < 32; ++lane) bits |= words[lane][0] << lane;
     return bits;
+  }
+  std::uint32_t reduce_max(std::uint32_t v) const {
+    const auto& words = block_.exchange(index_, "reduce_max", &v, 1);
+    std::uint32_t most = 0;
+    for (const auto& word : words) most = std::max(most, word[0]);
+    return most;
+  }
+  std::uint32_t reduce_add(std::uint32_t v) const {
+    const auto& words = block_.exchange(index_, "reduce_add", &v, 1);
+    std::uint32_t sum = 0;
+    for (const auto& word : words) sum += word[0];
+    return sum;
+  }
+  template <unsigned n, class To, class From>
+  void copy_async(const To& to, std::size_t i, const From& from, std::size_t j) const {
+    if constexpr (Watching) {
+      using T = typename To::Value;
+      static_assert(n * sizeof(T) == 4 || n * sizeof(T) == 8 || n * sizeof(T) == 16);
+      to.align(i, n * sizeof(T));
+      from.align(j, n * sizeof(T));
+      for (unsigned k = 0; k < n; ++k) {
+        to.forget(i + k);
+        block_.copy(index_, [to, at = i + k, v = from.get(j + k, Access::read)] { to.set(at, v, Access::write); });
+      }
+    } else {
+      for (unsigned k = 0; k < n; ++k) to[i + k] = from[j + k];
+    }
+  }
+  void commit_copies() const { block_.commit_copies(index_); }
+  template <unsigned n>
+  void wait_copies() const {
+    block_.wait_copies(index_, n);
+  }
+  template <class Array>
+  void load_matrices(std::uint32_t (&r)[4], const Array& array, std::size_t i) const {
+    if constexpr (Watching) array.align(i, 16);
+    std::uint32_t row[4];
+    for (unsigned k = 0; k < 4; ++k) {
+      const std::uint16_t low = array[i + 2 * k], high = array[i + 2 * k + 1];
+      row[k] = low | static_cast<std::uint32_t>(high) << 16;
+    }
+    const auto& words = block_.exchange(index_, "load_matrices", row, 4);
+    const std::uint32_t lane = index_ % 32;
+    for (unsigned m = 0; m < 4; ++m) r[m] = words[8 * m + lane / 4][lane % 4];
   }
   std::int32_t dp4a(std::uint32_t a, std::uint32_t b, std::int32_t c) const {
     for (int i = 0; i < 4; ++i) c += byte(a, i) * byte(b, i);

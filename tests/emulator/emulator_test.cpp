@@ -145,7 +145,7 @@ struct Atomics {
     t.atomic_add(out, 0, static_cast<std::int32_t>(in[t.thread()]));
     const std::uint32_t odd = t.ballot(t.thread() % 2 == 1);
     if (t.thread() == 0) out[1] = static_cast<std::int32_t>(odd);
-    const std::uint32_t most = cuda::warp_max(t, t.thread());
+    const std::uint32_t most = t.reduce_max(t.thread());
     if (t.thread() == 33) out[2] = static_cast<std::int32_t>(most);
     const std::int32_t sum = cuda::half_warp_sum(t, static_cast<std::int32_t>(t.thread()));
     if (t.thread() == 17) out[3] = sum;

@@ -19,7 +19,8 @@ struct Moment {
   std::uint32_t block = 0;
   std::uint32_t thread = 0;
   std::uint32_t block_barriers = 0;
-  std::uint32_t warp_barriers = 0;  ///< of its warp
+  std::uint32_t warp_barriers = 0;   ///< of its warp
+  std::uint32_t group_barriers = 0;  ///< of its group, which a named barrier has
   std::uint32_t warp() const { return thread / 32; }
 };
 
@@ -28,8 +29,9 @@ struct Cell {
   Moment written;
   Moment read;
   bool atomic = false;  ///< the write was
-  bool threads = false, warps = false, blocks = false;  ///< more than the last reader read it since the last barrier
-  bool known = false;   ///< anything was ever written
+  // More than the last reader, more than its warp, group or block read it since the last barrier.
+  bool threads = false, warps = false, groups = false, blocks = false;
+  bool known = false;  ///< anything was ever written
 };
 
 /// What went wrong, for the tests to look at.
@@ -58,12 +60,20 @@ class Reports {
 enum class Access { read, write, atomic };
 
 /// Looks at one access of a byte and remembers it. @return what is wrong, or null.
-inline const char* observe(Cell& cell, const Moment& now, Access access) {
+/// @param groups  the named barrier of each of the block's threads since the last barrier of the block, 0 = none
+inline const char* observe(Cell& cell, const Moment& now, Access access, const std::uint8_t* groups) {
+  const auto same_group = [&](const Moment& then) {
+    return then.launch == now.launch && then.block == now.block && groups[now.thread] != 0 &&
+           groups[then.thread] == groups[now.thread];
+  };
+  // A named barrier that both took lies between; they are of one block and have its barriers in common.
+  const auto by_group = [&](const Moment& then) {
+    return same_group(then) && then.group_barriers != now.group_barriers;
+  };
   const auto together = [&](const Moment& then) {
     return then.launch == now.launch &&
-           (then.block != now.block ||
-            (then.block_barriers == now.block_barriers &&
-             (then.warp() != now.warp() || then.warp_barriers == now.warp_barriers)));
+           (then.block != now.block || (then.block_barriers == now.block_barriers && !by_group(then) &&
+                                        (then.warp() != now.warp() || then.warp_barriers == now.warp_barriers)));
   };
   const auto other = [&](const Moment& then) { return then.block != now.block || then.thread != now.thread; };
   const char* wrong = nullptr;
@@ -74,11 +84,13 @@ inline const char* observe(Cell& cell, const Moment& now, Access access) {
   if (access == Access::read) {
     const Moment& then = cell.read;
     const bool fresh = then.launch != now.launch ||
-                       (then.block == now.block && then.block_barriers != now.block_barriers && !cell.blocks);
+                       (then.block == now.block && then.block_barriers != now.block_barriers && !cell.blocks) ||
+                       (by_group(then) && !cell.groups && !cell.blocks);
     if (fresh) {
-      cell.threads = cell.warps = cell.blocks = false;
+      cell.threads = cell.warps = cell.groups = cell.blocks = false;
     } else {
       cell.blocks |= then.block != now.block;
+      cell.groups |= !same_group(then);
       cell.threads |= then.thread != now.thread;
       cell.warps |= then.warp() != now.warp();
     }
@@ -88,7 +100,7 @@ inline const char* observe(Cell& cell, const Moment& now, Access access) {
   if (cell.read.launch == now.launch) {
     const Moment& then = cell.read;
     const bool in_block = then.block == now.block && then.block_barriers == now.block_barriers &&
-                          (other(then) || cell.threads) &&
+                          (other(then) || cell.threads) && !(by_group(then) && !cell.groups) &&
                           (then.warp() != now.warp() || cell.warps || then.warp_barriers == now.warp_barriers);
     if (then.block != now.block || cell.blocks || in_block) wrong = "race: write of what another thread reads";
   }
@@ -103,6 +115,7 @@ struct Witness {
   Moment now;
   Reports* reports = nullptr;
   const char* kernel = "";
+  const std::uint8_t* groups = nullptr;
 };
 
 /// An array of device memory that watches itself.
@@ -153,6 +166,16 @@ class Watched {
     look(i, access);
     std::memcpy(const_cast<Value*>(data_) + i, &v, sizeof v);
   }
+  /// Element i holds nothing until it is written: a copy is on its way there.
+  void forget(std::size_t i) const {
+    if (!inside(i)) return;
+    look(i, Access::write);
+    for (std::size_t b = 0; b < sizeof(T); ++b) cells_[i * sizeof(T) + b].known = false;
+  }
+  /// Reports an address that is no multiple of so many bytes.
+  void align(std::size_t i, std::size_t bytes) const {
+    if (reinterpret_cast<std::uintptr_t>(data_ + i) % bytes != 0) complain("misaligned", i);
+  }
 
  private:
   bool inside(std::size_t i) const {
@@ -163,7 +186,8 @@ class Watched {
   void look(std::size_t i, Access access) const {
     Cell* const cell = cells_ + i * sizeof(T);
     for (std::size_t b = 0; b < sizeof(T); ++b) {
-      if (const char* const wrong = observe(cell[b], witness_->now, access)) return complain(wrong, i);
+      if (const char* const wrong = observe(cell[b], witness_->now, access, witness_->groups))
+        return complain(wrong, i);
     }
   }
   void complain(const char* what, std::size_t i) const {
