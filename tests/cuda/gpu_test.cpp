@@ -105,6 +105,29 @@ TEST_CASE("on a GPU, tokens are chosen as on the CPU", "[gpu][small]") {
   }
 }
 
+TEST_CASE("on a GPU, pages are those of scalar, and go out, in and to other pages", "[gpu][small]") {
+  const BackendInfo* const gpu = device();
+  if (gpu == nullptr) return skip("pages on a GPU", "a build with KINGLET_CUDA=ON and an NVIDIA GPU");
+  for (const auto kv : {KvFormat::fp16, KvFormat::fp32}) {
+    ContextShape shape = odd_shape();
+    shape.kv = kv;
+    const HandModel model(shape, floats, 6);
+    const HandSession session = make_session(7, 32, 5, shape);  // whole pages
+    Placed expected(scalar_backend(), model, model.shape), got(*gpu, model, model.shape);
+    CHECK(same_bits(expected.step({&session}, {0}, {32}), got.step({&session}, {0}, {32})));
+    std::vector<std::byte> right(model.shape.page_bytes()), page(right.size());
+    for (const std::uint32_t index : session.pages) {
+      REQUIRE(expected->read_page(index, right).ok());
+      REQUIRE(got->read_page(index, page).ok());
+      CHECK(page == right);
+      REQUIRE(got->write_page(0, right).ok());
+      REQUIRE(got->copy_page(0, 1, 16).ok());
+      REQUIRE(got->read_page(1, page).ok());
+      CHECK(page == right);
+    }
+  }
+}
+
 TEST_CASE("on a GPU, the bits are those of scalar", "[gpu]") {
   const BackendInfo* const gpu = device();
   if (gpu == nullptr) return skip("the cuda backend on a device", "a build with KINGLET_CUDA=ON and an NVIDIA GPU");
