@@ -8,6 +8,7 @@
 
 #include "engine/state.hpp"
 #include "tests/catch.hpp"
+#include "tests/counting.hpp"
 #include "tests/cuda/emulated.hpp"
 #include "tests/tiny_model.hpp"
 
@@ -264,4 +265,43 @@ TEST_CASE("a build without kernels for the device says so when it loads") {
         "that in KINGLET_CUDA_ARCHITECTURES");
   CHECK(machine.opened == 0);
   CHECK(machine.device.allocations() == 0);
+}
+
+TEST_CASE("the host's memory refused at any allocation, and limits below the plan, leave nothing on the GPU") {
+  const std::string bytes = model_bytes();
+  for (const std::int32_t layers : {1, 3}) {
+    CountingHeap heap;
+    EngineOptions options = small_options();
+    options.gpu_layers = layers;
+    options.hooks = heap.hooks();
+    std::size_t peak = 0, calls = 0;
+    {
+      emulator::Machine machine(std::size_t{1} << 30, false);
+      Talker gpu(bytes, options, &emulated_cuda);
+      calls = heap.calls;
+      peak = gpu.state->memory.peak();
+    }
+    CHECK(heap.used == 0);
+    const auto refused = [&] {
+      emulator::Machine machine(std::size_t{1} << 30, false);
+      const auto made = engine::load({}, as_bytes(bytes), options, &emulated_cuda);
+      if (made) engine::drop(*made);
+      CHECK(machine.device.allocations() == 0);
+      CHECK(machine.pinned == 0);
+      CHECK(machine.opened == 0);
+      CHECK(heap.used == 0);
+      return made.error().code == Errc::out_of_memory;
+    };
+    std::size_t failed = 0;
+    for (std::size_t at = 0; at < calls; ++at) {
+      heap.countdown = static_cast<long>(at);
+      failed += refused() ? 1 : 0;
+    }
+    CHECK(failed > calls / 2);  // the others are the session's
+    heap.countdown = -1;
+    for (std::size_t share = 1; share < 32; ++share) {
+      options.memory_limit = peak * share / 32;
+      CHECK(refused());
+    }
+  }
 }
