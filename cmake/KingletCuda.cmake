@@ -34,6 +34,11 @@ if(NOT kinglet_cuda STREQUAL "ON")
   return()
 endif()
 
+if(CUDAToolkit_VERSION VERSION_LESS 12.4)
+  message(FATAL_ERROR "Kinglet: the CUDA toolkit in ${CUDAToolkit_BIN_DIR} is ${CUDAToolkit_VERSION}, and the kernels need "
+                      "12.4; name another folder with -DCUDAToolkit_ROOT=DIR, or build with -DKINGLET_CUDA=OFF")
+endif()
+
 # nvcc lists plain numbers; 90a, the form of 90 whose matrix instructions are not carried to later chips, is ours to ask for.
 set(kinglet_chips "${KINGLET_CUDA_ARCHITECTURES}")
 if(kinglet_chips STREQUAL "")
