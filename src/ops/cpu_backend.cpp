@@ -248,6 +248,12 @@ Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
   return {tiles, matrices * cols * static_cast<float>(tile_outputs * std::min(in.rows, row_block))};
 }
 
+void CpuBackend::run_tiles(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last,
+                           std::size_t thread) noexcept {
+  if (phase == 1 && op.kind == OpKind::gate_up) return gate_up_tiles(op, first, last, scratch(thread));
+  for (std::uint32_t tile = first; tile < last; ++tile) run_tile(op, phase, tile, thread);
+}
+
 void CpuBackend::run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept {
   if (op.kind == OpKind::embed) return embed_row(op, tile);
   if (op.kind == OpKind::attention) return attend_tile(op.layer, phase, tile, scratch(thread));
@@ -264,7 +270,7 @@ Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, s
   if (first >= last) return {};
   if (last - first == 1 || shape_.threads == 1) {
     const core::FloatEnvironment environment;
-    for (std::uint32_t tile = first; tile < last; ++tile) run_tile(op, phase, tile, 0);
+    run_tiles(op, phase, first, last, 0);
     return {};
   }
   struct Job {
@@ -278,7 +284,8 @@ Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, s
       [](void* context, std::size_t thread) {
         const Job& j = *static_cast<Job*>(context);
         const core::FloatEnvironment environment;
-        j.shares.take(thread, [&](std::uint32_t tile) { j.self.run_tile(j.op, j.phase, tile, thread); });
+        j.shares.take(thread,
+                      [&](std::uint32_t from, std::uint32_t to) { j.self.run_tiles(j.op, j.phase, from, to, thread); });
       },
       &job);
   return {};

@@ -138,9 +138,10 @@ class CpuBackend final : public Backend {
 
   // cpu_products.cpp
   TilePlace place_of(const Op& op, std::uint32_t tile) const noexcept;
+  void gate_up_tiles(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile, ThreadScratch& scratch) noexcept;
   void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
   void product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
-               std::uint32_t rows, ThreadScratch& scratch) const noexcept;
+               std::uint32_t rows, ThreadScratch& scratch, std::uint32_t to) const noexcept;
   void product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
                        Scratch& scratch, float* acc) const noexcept;
   // cpu_attention.cpp
@@ -156,6 +157,8 @@ class CpuBackend final : public Backend {
 
   Result<std::byte*> take(std::size_t bytes) noexcept;
   void pack(const WeightView& from, const WeightView& to) noexcept;
+  void run_tiles(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last,
+                 std::size_t thread) noexcept;
   void run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept;
   /// Strips whose products are those of StripKernels; all others are of tiles.
   bool reads_panels(const WeightView& weight) const noexcept {

@@ -12,6 +12,10 @@ namespace kinglet::ops {
 /// Rows that one tile of a product computes: enough to pay for reading the weights, few enough for a short piece.
 inline constexpr std::uint32_t row_block = 64;
 
+/// Tiles of gate and up of a single row that are multiplied and quantized together: as many groups as the fastest
+/// quantizer takes at once.
+inline constexpr std::uint32_t shared_tiles = 16;
+
 /// Stretches of a single row that attention may compute side by side; many rows share as many states as there are rows.
 inline constexpr std::uint32_t least_waves = 16;
 

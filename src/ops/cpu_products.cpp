@@ -6,22 +6,24 @@
 
 namespace kinglet::ops {
 
-/// acc[m][r][tile_outputs] = outputs [first, first + tile_outputs) of `count` matrices of one shape, for the prepared
-/// rows [row, row + rows); row is a multiple of a panel. Strips are read in the order in which they lie.
+/// From acc[m] + to: [r][tile_outputs] = outputs [first, first + tile_outputs) of `count` matrices of one shape, for
+/// the prepared rows [row, row + rows); row is a multiple of a panel. Strips are read in the order in which they lie.
 void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first,
-                         std::uint32_t row, std::uint32_t rows, ThreadScratch& scratch) const noexcept {
+                         std::uint32_t row, std::uint32_t rows, ThreadScratch& scratch,
+                         std::uint32_t to) const noexcept {
   for (std::uint32_t o = 0; o < tile_outputs && first + o < weights[0].rows; o += strip_rows) {
     for (std::size_t m = 0; m < count; ++m) {
       const WeightView& weight = weights[m];
       if (!reads_panels(weight)) {
-        if (o == 0) product_of_rows(weight, first, row, rows, scratch.tile, scratch.acc[m]);
+        if (o == 0) product_of_rows(weight, first, row, rows, scratch.tile, scratch.acc[m] + to);
         continue;
       }
       const auto run = strips_.product[static_cast<std::size_t>(weight.format)];
       const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
       for (std::uint32_t r = 0; r < rows; r += panel_rows) {
         const Panel& panel = panels(kind)[(row + r) / panel_rows];
-        run(strip, weight.cols, panel, reinterpret_cast<float(*)[out_stride]>(scratch.acc[m] + r * tile_outputs + o));
+        run(strip, weight.cols, panel,
+            reinterpret_cast<float(*)[out_stride]>(scratch.acc[m] + to + r * tile_outputs + o));
       }
     }
   }
@@ -68,6 +70,7 @@ void CpuBackend::product_of_rows(const WeightView& weight, std::uint32_t first, 
 /// blocks for each read of the weights: lines that another core has read cost 28 ns to write again (two Zen 4 cores).
 CpuBackend::TilePlace CpuBackend::place_of(const Op& op, std::uint32_t tile) const noexcept {
   const std::uint32_t row_blocks = (input(op).rows + row_block - 1) / row_block;
+  if (row_blocks == 1) return {0, tile};
   const std::uint32_t output_tiles = (outputs(op) + tile_outputs - 1) / tile_outputs;
   const std::uint32_t parts = std::clamp(row_blocks / 2, 1u, shape_.threads);
   const std::uint32_t part = ((tile / output_tiles + 1) * parts - 1) / row_blocks;
@@ -76,32 +79,50 @@ CpuBackend::TilePlace CpuBackend::place_of(const Op& op, std::uint32_t tile) con
   return {(begin + within % size) * row_block, within / size};
 }
 
+/// Tiles [first_tile, last_tile) of gate and up. Few rows' tiles share what follows their products: one tile's would
+/// stop the stream of weights for longer than it takes.
+void CpuBackend::gate_up_tiles(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile,
+                               ThreadScratch& scratch) noexcept {
+  const std::uint32_t at_once = std::max(1u, std::min(shared_tiles, row_block / input(op).rows));
+  for (std::uint32_t tile = first_tile, end = tile; tile < last_tile; tile = end) {
+    end = std::min(tile + at_once, last_tile);
+    const auto [row, output_tile] = place_of(op, tile);
+    const std::uint32_t count = std::min(row_block, input(op).rows - row);
+    for (std::uint32_t t = 0; t < end - tile; ++t) {
+      const std::uint32_t first = (output_tile + t) * tile_outputs;
+      product(op.kind, op.weight, 2, first, row, count, scratch, t * count * tile_outputs);
+      const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
+      for (std::size_t m = 0; m < 2; ++m) {
+        if (op.bias[m] == nullptr) continue;
+        for (std::uint32_t r = 0; r < count; ++r) {
+          float* y = scratch.acc[m] + (t * count + r) * tile_outputs;
+          for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][first + i];
+        }
+      }
+    }
+    float* const h = scratch.acc[0];
+    kernels_.swiglu(h, scratch.acc[1], std::size_t{end - tile} * count * tile_outputs, h);
+    const std::uint32_t first = output_tile * tile_outputs;
+    const std::uint32_t n = std::min((end - tile) * tile_outputs, op.weight[0].rows - first);
+    for (std::uint32_t r = 0; r < count; ++r) {
+      for (std::uint32_t i = 0; i < n; i += tile_outputs) {
+        std::copy_n(h + (i / tile_outputs * count + r) * tile_outputs, std::min(tile_outputs, n - i),
+                    wide_row(row + r) + first + i);
+      }
+    }
+    for (std::uint32_t r = 0; r < count && quantizes_ffn(); r += panel_rows) {
+      const Panel& panel = panels(OpKind::down)[(row + r) / panel_rows];
+      const float* x[panel_rows];
+      for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = wide_row(row + r + i) + first;
+      strips_.quantize(x, first / 32, n / 32, panel);
+    }
+  }
+}
+
 void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept {
   const auto [row, output_tile] = place_of(op, tile);
   const std::uint32_t count = std::min(row_block, input(op).rows - row);
   std::uint32_t first = output_tile * tile_outputs;
-
-  if (op.kind == OpKind::gate_up) {
-    product(op.kind, op.weight, 2, first, row, count, scratch);
-    const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
-    for (std::size_t m = 0; m < 2; ++m) {
-      if (op.bias[m] == nullptr) continue;
-      for (std::uint32_t r = 0; r < count; ++r) {
-        float* y = scratch.acc[m] + r * tile_outputs;
-        for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][first + i];
-      }
-    }
-    float* const h = scratch.acc[0];
-    kernels_.swiglu(h, scratch.acc[1], std::size_t{count} * tile_outputs, h);
-    for (std::uint32_t r = 0; r < count; ++r) std::copy_n(h + r * tile_outputs, n, wide_row(row + r) + first);
-    for (std::uint32_t r = 0; r < count && quantizes_ffn(); r += panel_rows) {
-      const Panel& panel = panels(OpKind::down)[(row + r) / panel_rows];
-      const float* x[panel_rows];
-      for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = h + (r + i) * tile_outputs;
-      strips_.quantize(x, first / 32, 1, panel);
-    }
-    return;
-  }
   std::size_t offset = 0;  // of the matrix's outputs in a row
   std::size_t m = 0;
   for (; m < 2 && op.weight[m + 1] && first >= (op.weight[m].rows + tile_outputs - 1) / tile_outputs * tile_outputs;
@@ -110,7 +131,7 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
     offset += op.weight[m].rows;
   }
   const WeightView& weight = op.weight[m];
-  product(op.kind, &weight, 1, first, row, count, scratch);
+  product(op.kind, &weight, 1, first, row, count, scratch, 0);
   const std::uint32_t n = std::min(tile_outputs, weight.rows - first);
   for (std::uint32_t r = 0; r < count; ++r) {
     float* y = scratch.acc[0] + r * tile_outputs;

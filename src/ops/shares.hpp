@@ -29,8 +29,8 @@ class Shares {
     }
   }
 
-  /// Calls body(tile) for every tile that this thread gets; when all threads' calls have returned, each was called
-  /// once.
+  /// Calls body(first, last) for the tiles [first, last) of every chunk that this thread gets; when all threads' calls
+  /// have returned, each tile was in one.
   template <class Body>
   void take(std::size_t thread, Body body) const noexcept {
     for (std::uint32_t i = 0; i < threads_; ++i) {
@@ -39,7 +39,7 @@ class Shares {
       while (first < share.last) {
         const std::uint32_t last = first + std::max(1u, (share.last - first) / 8);  // small ones at the end
         if (!share.next.compare_exchange_weak(first, last, std::memory_order_relaxed)) continue;
-        for (std::uint32_t tile = first; tile < last; ++tile) body(tile);
+        body(first, last);
         first = share.next.load(std::memory_order_relaxed);
       }
     }

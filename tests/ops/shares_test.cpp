@@ -16,7 +16,11 @@ TEST_CASE("every tile is taken once, in neighbouring stretches, whichever thread
         std::vector<std::vector<std::uint32_t>> taken(come);
         std::vector<std::thread> running;
         for (std::uint32_t t = 0; t < come; ++t) {
-          running.emplace_back([&, t] { shares.take(t, [&](std::uint32_t tile) { taken[t].push_back(tile); }); });
+          running.emplace_back([&, t] {
+            shares.take(t, [&](std::uint32_t from, std::uint32_t to) {
+              for (; from < to; ++from) taken[t].push_back(from);
+            });
+          });
         }
         for (std::thread& thread : running) thread.join();
         std::vector<int> count(5 + tiles);
