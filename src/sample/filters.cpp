@@ -126,34 +126,6 @@ std::size_t min_p(float share, std::span<std::uint64_t> keys) noexcept {
 
 }  // namespace
 
-Scan scan(std::span<const float> logits) noexcept {
-  constexpr std::size_t lanes = 16;  // a vector's maximum, without a compiler flag that would change other sums
-  float max[lanes];
-  std::uint32_t bad[lanes] = {};
-  for (float& m : max) m = -infinity;
-  const auto look = [&](std::size_t lane, float x) {
-    max[lane] = x > max[lane] ? x : max[lane];
-    bad[lane] |= x < infinity ? 0u : 1u;
-  };
-  std::size_t i = 0;
-  for (; i + lanes <= logits.size(); i += lanes) {
-    for (std::size_t lane = 0; lane < lanes; ++lane) look(lane, logits[i + lane]);
-  }
-  for (; i < logits.size(); ++i) look(0, logits[i]);
-  Scan result{-infinity, true};
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    result.max = std::max(result.max, max[lane]);
-    result.finite = result.finite && bad[lane] == 0;
-  }
-  return result;
-}
-
-std::size_t first_of(std::span<const float> values, float max) noexcept {
-  std::size_t i = 0;
-  while (i + 1 < values.size() && values[i] != max) ++i;
-  return i;
-}
-
 std::size_t select_top(std::span<const float> values, std::size_t k, std::span<std::uint64_t> keys) noexcept {
   std::size_t n = 0;
   if (k > heap_limit) {

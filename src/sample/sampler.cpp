@@ -113,8 +113,9 @@ struct Sampler::State {
   Lists lists;
   std::array<TokenProbability, max_logprobs> top;
 
+  bool adjusts() const noexcept;
   Status adjust(std::span<const float> logits, std::span<const std::int32_t> history) noexcept;
-  Result<std::int32_t> choose(std::uint64_t position) noexcept;
+  Result<std::int32_t> choose(std::span<const float> from, float max, std::uint64_t position) noexcept;
   void report(std::span<const float> logits, float max, Choice& choice) noexcept;
   bool request(std::span<const std::int32_t> history, std::uint64_t position, ops::SampleRequest& r) const noexcept;
 };
@@ -185,6 +186,13 @@ const SamplerOptions& Sampler::options() const noexcept {
   return state_ ? state_->options : none;
 }
 
+/// Do stages 1 to 3 change anything?
+bool Sampler::State::adjusts() const noexcept {
+  const SamplerOptions& o = options;
+  return !o.bias.empty() || !o.banned.empty() || o.repetition_penalty != 1.0f || o.frequency_penalty != 0.0f ||
+         o.presence_penalty != 0.0f || o.dry_multiplier > 0.0f;
+}
+
 /// Stages 1 to 3: values from logits.
 Status Sampler::State::adjust(std::span<const float> logits, std::span<const std::int32_t> history) noexcept {
   constexpr float largest = std::numeric_limits<float>::max();
@@ -200,18 +208,19 @@ Status Sampler::State::adjust(std::span<const float> logits, std::span<const std
 }
 
 /// Stages 4 to 8.
-Result<std::int32_t> Sampler::State::choose(std::uint64_t position) noexcept {
+/// @param from  the logits, or values
+/// @param max   the largest of them
+Result<std::int32_t> Sampler::State::choose(std::span<const float> from, float max, std::uint64_t position) noexcept {
   const SamplerOptions& o = options;
-  const float max = scan(values).max;
   if (max == -infinity) return all_banned();
   const bool greedy = o.temperature == 0.0f;
   // Only stage 5 can drop the most probable token.
-  if (greedy && o.typical_p == 1.0f) return static_cast<std::int32_t>(first_of(values, max));
+  if (greedy && o.typical_p == 1.0f) return static_cast<std::int32_t>(first_of(from, max));
   const std::uint64_t random = random_bits(o.seed, position);
   if (o.top_k == 0 && o.typical_p == 1.0f && o.top_p == 1.0f && o.min_p == 0.0f) {
-    return static_cast<std::int32_t>(draw(values, max, o.temperature, random));
+    return static_cast<std::int32_t>(draw(from, max, o.temperature, random));
   }
-  const auto left = std::span(keys).first(filter(o, values, max, keys));
+  const auto left = std::span(keys).first(filter(o, from, max, keys));
   const std::uint64_t best = *std::min_element(left.begin(), left.end());
   if (greedy) return static_cast<std::int32_t>(key_token(best));
   if (left.size() > values.size() / 16) {  // too many to sort by id: put each in its place
@@ -250,8 +259,14 @@ Result<Choice> Sampler::sample(std::span<const float> logits, std::span<const st
   }
   const Scan raw = scan(logits);
   if (!raw.finite) return not_finite();
-  if (const Status status = state_->adjust(logits, history); !status) return status.error();
-  const Result<std::int32_t> token = state_->choose(position);
+  std::span<const float> from = logits;
+  float max = raw.max;
+  if (state_->adjusts()) {
+    if (const Status status = state_->adjust(logits, history); !status) return status.error();
+    from = state_->values;
+    max = scan(from).max;
+  }
+  const Result<std::int32_t> token = state_->choose(from, max, position);
   if (!token) return token.error();
   Choice choice;
   choice.token = *token;

@@ -17,14 +17,6 @@ using ops::key_logit;
 using ops::key_token;
 using ops::make_key;
 
-struct Scan {
-  float max;    ///< -infinity where there is no candidate
-  bool finite;  ///< no NaN and no +infinity
-};
-Scan scan(std::span<const float> logits) noexcept;
-/// The first index of the value `max`, which is there.
-std::size_t first_of(std::span<const float> values, float max) noexcept;
-
 /// Repetition, frequency and presence. invalid_argument: an id out of the vocabulary (values are then unchanged).
 /// @param counts  [vocab], scratch
 Status apply_penalties(const SamplerOptions& options, std::span<const std::int32_t> history, std::span<float> values,

@@ -1,11 +1,20 @@
-// sample/weights.cpp: which instruction set computes the weights?
+// sample/weights.cpp: which instruction set goes over the logits?
 #include "sample/weights.hpp"
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace kinglet::sample {
+namespace {
+
+struct Loops {
+  Scan (*scan)(const float* x, std::size_t n) noexcept;
+  std::size_t (*first_of)(const float* x, std::size_t n, float max) noexcept;
+  void (*weights)(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept;
+};
+
 namespace baseline {
 #include "sample/weights.inl"
 }  // namespace baseline
@@ -24,16 +33,45 @@ namespace avx2 {
 }  // namespace avx2
 #if defined(__clang__)
 #pragma clang attribute pop
+#pragma clang attribute push(__attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), \
+                             apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
+#endif
+namespace avx512 {
+#include "sample/weights.inl"
+}  // namespace avx512
+#if defined(__clang__)
+#pragma clang attribute pop
 #else
 #pragma GCC pop_options
 #endif
 #endif
 
-void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept {
+const Loops& loops() noexcept {
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::weights(x, n, m, t, w);
+  const bool fma = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (fma && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+    return avx512::loops;
+  }
+  if (fma) return avx2::loops;
 #endif
-  baseline::weights(x, n, m, t, w);
+  return baseline::loops;
+}
+
+}  // namespace
+
+Scan scan(std::span<const float> logits) noexcept { return loops().scan(logits.data(), logits.size()); }
+
+std::size_t first_of(std::span<const float> values, float max) noexcept {
+  return loops().first_of(values.data(), values.size(), max);
+}
+
+void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept {
+  loops().weights(x, n, m, t, w);
 }
 
 std::uint64_t weight_sum(const float* x, std::size_t n, float m, float t) noexcept {

@@ -1,9 +1,20 @@
-// sample/weights.hpp: how likely is each token, in integers whose sum is the same in any order?
+// sample/weights.hpp: what is asked of every logit: which is the largest, and how likely is its token?
+//
+// How likely is said in integers, whose sum is the same in any order.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace kinglet::sample {
+
+struct Scan {
+  float max;    ///< -infinity where there is no candidate
+  bool finite;  ///< no NaN and no +infinity
+};
+Scan scan(std::span<const float> logits) noexcept;
+/// The first index of the value `max`, which is there.
+std::size_t first_of(std::span<const float> values, float max) noexcept;
 
 /// w[i] = the integer nearest to exp((x[i] - m) / t) * 2^40.
 /// @param x  [n], no NaN; -infinity gives 0

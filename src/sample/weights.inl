@@ -1,6 +1,39 @@
-// sample/weights.inl: the one source of the weights' inner loop, compiled once per instruction set (see weights.cpp)
+// sample/weights.inl: the one source of the loops over all logits, compiled once per instruction set (see weights.cpp)
 
 constexpr std::size_t block = 16;
+
+Scan scan(const float* x, std::size_t n) noexcept {
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  float max[block];
+  std::uint32_t bad[block] = {};
+  for (float& m : max) m = -infinity;
+  const auto look = [&](std::size_t lane, float v) {
+    max[lane] = v > max[lane] ? v : max[lane];
+    bad[lane] |= v < infinity ? 0u : 1u;
+  };
+  std::size_t i = 0;
+  for (; i + block <= n; i += block) {
+    for (std::size_t lane = 0; lane < block; ++lane) look(lane, x[i + lane]);
+  }
+  for (; i < n; ++i) look(0, x[i]);
+  Scan result{-infinity, true};
+  for (std::size_t lane = 0; lane < block; ++lane) {
+    result.max = std::max(result.max, max[lane]);
+    result.finite = result.finite && bad[lane] == 0;
+  }
+  return result;
+}
+
+std::size_t first_of(const float* x, std::size_t n, float max) noexcept {
+  std::size_t i = 0;
+  for (; i + block <= n; i += block) {
+    std::uint32_t here = 0;
+    for (std::size_t k = 0; k < block; ++k) here |= x[i + k] == max ? 1u : 0u;
+    if (here != 0) break;
+  }
+  while (i + 1 < n && x[i] != max) ++i;
+  return i;
+}
 
 /// core::exp_f32 for z in [-30, 0], without its branches, so that the compiler can use vectors.
 inline float exp_in_range(float z) noexcept {
@@ -44,3 +77,5 @@ void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) 
   weights_block(rest, m, t, out);
   for (std::size_t k = 0; i + k < n; ++k) w[i + k] = out[k];
 }
+
+constexpr Loops loops{scan, first_of, weights};
