@@ -98,8 +98,12 @@ class Session {
   template <class OnToken>
   Result<FinishReason> generate(std::string_view prompt, const GenerateOptions& options, OnToken&& on_token) noexcept {
     using Callable = std::remove_reference_t<OnToken>;
-    return generate(prompt, options, const_cast<void*>(static_cast<const void*>(&on_token)),
-                    [](void* user, const Token& token) -> bool { return (*static_cast<Callable*>(user))(token); });
+    if constexpr (std::is_function_v<Callable>) {
+      return generate(prompt, options, [&](const Token& token) { return on_token(token); });
+    } else {
+      return generate(prompt, options, const_cast<void*>(static_cast<const void*>(&on_token)),
+                      [](void* user, const Token& token) -> bool { return (*static_cast<Callable*>(user))(token); });
+    }
   }
 
   /// Runs tokens through the model and hands out every position's logits; the tokens join the history. Blocking;
@@ -110,10 +114,14 @@ class Session {
   template <class OnLogits>
   Status evaluate(std::span<const std::int32_t> tokens, OnLogits&& on_logits) noexcept {
     using Callable = std::remove_reference_t<OnLogits>;
-    return evaluate(tokens, const_cast<void*>(static_cast<const void*>(&on_logits)),
-                    [](void* user, std::uint32_t index, std::span<const float> logits) {
-                      (*static_cast<Callable*>(user))(index, logits);
-                    });
+    if constexpr (std::is_function_v<Callable>) {
+      return evaluate(tokens, [&](std::uint32_t index, std::span<const float> logits) { on_logits(index, logits); });
+    } else {
+      return evaluate(tokens, const_cast<void*>(static_cast<const void*>(&on_logits)),
+                      [](void* user, std::uint32_t index, std::span<const float> logits) {
+                        (*static_cast<Callable*>(user))(index, logits);
+                      });
+    }
   }
 
   /// All tokens so far: prompts, what the template added, and what was generated. Valid until the next call.

@@ -255,6 +255,29 @@ TEST_CASE("a host that was told to stop by its own callback gets what there is")
   CHECK(session.size() == 8);
 }
 
+namespace {
+
+int calls = 0;
+bool three_tokens(const Token&) { return ++calls < 3; }
+void count_logits(std::uint32_t, std::span<const float>) { ++calls; }
+
+}  // namespace
+
+TEST_CASE("a callback may be a plain function or a pointer to one") {
+  TinyEngine tiny;
+  Session session = tiny.open();
+  calls = 0;
+  REQUIRE(session.generate("abc", answer_of(50), three_tokens).ok());
+  CHECK(calls == 3);
+  calls = 0;
+  REQUIRE(session.generate("abc", answer_of(50), &three_tokens).ok());
+  CHECK(calls == 3);
+  calls = 0;
+  const std::int32_t tokens[] = {1, 2, 3, 4};
+  REQUIRE(session.evaluate(tokens, count_logits).ok());
+  CHECK(calls == 4);
+}
+
 TEST_CASE("what a session gave out may be handed back to it") {
   TinyEngine tiny;
   Session session = tiny.open();
