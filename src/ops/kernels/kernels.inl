@@ -221,11 +221,11 @@ inline void rotate_pair(float& x0, float& x1, float c, float s) {
   x1 = __builtin_fmaf(a, s, b * c);
 }
 
-void rotate_interleaved(float* head, const float* cos, const float* sin, std::size_t pairs) {
+void rotate_interleaved(float* __restrict head, const float* cos, const float* sin, std::size_t pairs) {
   for (std::size_t i = 0; i < pairs; ++i) rotate_pair(head[2 * i], head[2 * i + 1], cos[i], sin[i]);
 }
 
-void rotate_halves(float* head, const float* cos, const float* sin, std::size_t pairs) {
+void rotate_halves(float* __restrict head, const float* cos, const float* sin, std::size_t pairs) {
   for (std::size_t i = 0; i < pairs; ++i) rotate_pair(head[i], head[i + pairs], cos[i], sin[i]);
 }
 
