@@ -55,7 +55,7 @@ inline float exp_in_range(float z) noexcept {
 inline void weights_block(const float* x, float m, float t, std::uint64_t* w) noexcept {
   float e[block];
   for (std::size_t i = 0; i < block; ++i) {
-    // A mask, not a choice between numbers: GCC makes a branch of that, and no vectors. exp(-30) * 2^40 rounds to 0 too.
+    // A mask, not a choice between numbers: GCC makes a branch of that, and no vectors. exp(-30) * 2^40 is 0 too.
     const float z = (x[i] - m) / t;
     const std::uint32_t kept = z > -30.0f ? 0xffffffffu : 0u;
     const float y = exp_in_range(std::bit_cast<float>(std::bit_cast<std::uint32_t>(z) & kept));
