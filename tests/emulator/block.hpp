@@ -46,7 +46,7 @@ class Block {
     context_ = context;
     reports_ = &reports;
     kernel_ = kernel;
-    if (lanes_.size() < threads) lanes_.resize(threads);
+    if (lanes_.size() < threads) lanes_ = std::vector<Lane>(threads);
     threads_ = threads;
     warps_.assign(threads / 32, Warp{});
     arrived_ = finished_ = 0;
