@@ -8,12 +8,11 @@
 #include "core/functions.hpp"
 #include "lanes.cuh"
 #include "rotate.cuh"
+#include "tuning.hpp"
 
 namespace kinglet::cuda {
 
 inline constexpr std::uint32_t stretch_positions = 256;
-/// Query heads that share a read of the keys.
-inline constexpr std::uint32_t attend_heads = 4;
 
 /// The visible positions of a stretch: [0, globals) and [first, last), relative to its start.
 struct Visible {

@@ -140,6 +140,7 @@ Status CudaBackend::open(const DriverMaker& maker, void* place) noexcept {
     return core::fail(Errc::backend, "CUDA device {} ({}) has compute capability {}.{}; the kernels need 7.5",
                       device_index_, info.name, info.compute / 10, info.compute % 10);
   }
+  tuning_ = &tuning_of(info.compute);
   if (const Status s = check(driver_->open(device_index_, shape_.stream), "opening the device"); !s) return s;
   const Entered entered(*driver_);
   if (const Status s = check(entered.code, "making the device current"); !s) return s;

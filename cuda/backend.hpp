@@ -164,6 +164,7 @@ class CudaBackend final : public ops::Backend {
   core::Memory& memory_;
   int device_index_;
   Driver* driver_ = nullptr;
+  const Tuning* tuning_ = tunings;
   void* device_ = nullptr;
   void* pinned_ = nullptr;
   std::size_t total_ = 0;  // what create() took of memory_

@@ -6,13 +6,14 @@
 #include "args.hpp"
 #include "device.cuh"
 #include "sparse/rank.hpp"
+#include "tuning.hpp"
 
 namespace kinglet::cuda {
 
 /// Finds the score of rank `drop` byte by byte, as sparse::gate_row does; of those that equal it the first ones go.
 struct GateRow {
   using Args = GateArgs;
-  static constexpr unsigned max_threads = 256;
+  static constexpr unsigned max_threads = gate_threads;
   static constexpr unsigned warps = max_threads / warp_threads;
   // shared memory: count [256], score found so far, its rank, what each warp has of the score [warps]
   static constexpr unsigned found_at = 256, rank_at = 257, warps_at = 258;

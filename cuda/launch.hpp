@@ -1,12 +1,14 @@
 // cuda/launch.hpp: how many blocks, threads and bytes of shared memory does each kernel take?
 //
 // Pure functions of the shape and the device, for the host alone; tests hold them to every architecture's limits. The
-// kernels' own constants (kernels.cuh) are held to these numbers by the instantiation units and the tests. No number
-// here has been measured on a device yet: they are chosen so that blocks are full warps and fit every chip.
+// numbers that a measurement may change are in tuning.hpp; 128 and 256 threads are the lanes and the stretch of
+// docs/numbers.md.
 #pragma once
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+
+#include "tuning.hpp"
 
 namespace kinglet::cuda {
 
@@ -29,12 +31,6 @@ inline constexpr ChipLimits chips[] = {{75, 64 << 10},   {80, 163 << 10},  {86, 
                                        {87, 163 << 10},  {89, 99 << 10},   {90, 227 << 10},
                                        {100, 227 << 10}, {110, 227 << 10}, {120, 99 << 10}};
 
-/// Outputs and rows of a block of a product, for few rows and for many.
-inline constexpr std::uint32_t few_outputs = 16, few_rows = 8, many_outputs = 32, many_rows = 64;
-/// Rows from which on the tensor cores take over, in both kinds of bits: as many as few_rows wastes nothing of. Not yet
-/// measured.
-inline constexpr std::uint32_t many_from = few_rows + 1;
-
 /// What a shape may have at most, so that every grid below is one that chips take: two of its dimensions end at 65,535.
 inline constexpr std::uint32_t most_rows = 65535, most_heads = 65535 / 3;
 
@@ -43,9 +39,6 @@ constexpr std::uint32_t parts(std::uint64_t n, std::uint32_t size) noexcept {
 }
 
 constexpr Launch launch_rows(std::uint32_t n, std::uint32_t shared) noexcept { return {{n, 1, 1}, 128, shared}; }
-
-/// More than a row's 128 lanes: the gate and the choice of a token read a row again and again. Not yet measured.
-inline constexpr std::uint32_t gate_threads = 256, sample_threads = 512;
 
 constexpr Launch launch_gate(std::uint32_t n, std::uint32_t shared) noexcept {
   return {{n, 1, 1}, gate_threads, shared};
@@ -58,7 +51,7 @@ constexpr Launch launch_product_few(std::uint32_t outputs, std::uint32_t n, std:
 }
 
 constexpr Launch launch_product_many(std::uint32_t outputs, std::uint32_t n) noexcept {
-  return {{parts(outputs, many_outputs), parts(n, many_rows), 1}, 128, 0};
+  return {{parts(outputs, many_outputs), parts(n, many_rows), 1}, many_warps * 32, 0};
 }
 
 constexpr Launch launch_rotate(std::uint32_t rows, std::uint32_t all_heads, std::uint32_t shared) noexcept {

@@ -1,20 +1,14 @@
 // cuda/product.cuh: a matrix times few rows
 //
-// Floor: the matrix's bytes read once for 8 rows. Many threads make the exact integer sums of a row's groups, one thread
-// walks the chain of fmas over them (docs/numbers.md, Products). Not measured yet.
+// Floor: the matrix's bytes read once for 8 rows. Many threads make the exact integer sums of a row's groups, one
+// thread walks the chain of fmas over them (docs/numbers.md, Products). Not measured yet.
 #pragma once
 #include "args.hpp"
 #include "group.cuh"
 #include "prepare.cuh"
+#include "tuning.hpp"
 
 namespace kinglet::cuda {
-
-/// Outputs and rows of a block: one thread a chain.
-inline constexpr unsigned product_outputs = 16, product_rows = 8;
-/// Groups between two barriers.
-inline constexpr unsigned product_groups = 32;
-/// Columns between two barriers of the FP32 form.
-inline constexpr unsigned product_columns = 64;
 
 /// Puts an output in its place.
 template <class Thread>
@@ -35,32 +29,32 @@ KINGLET_DEVICE void finish(const Thread& t, const ProductArgs& a, std::size_t ro
   out[at] = y;
 }
 
-/// Quantized weights, integer activations.
+/// Quantized weights, integer activations. One thread a chain.
 template <Format F, Form form>
 struct ProductOfGroups {
   static_assert(form != Form::values);
   using Args = ProductArgs;
-  static constexpr unsigned max_threads = product_outputs * product_rows;
+  static constexpr unsigned max_threads = few_outputs * few_rows;
   // shared memory: terms [outputs][rows][groups + 1], d and dmin [outputs][groups + 1], min [outputs][groups + 1][2],
   // da [rows][groups + 1], sums [rows][groups + 1][2]
-  static constexpr unsigned stride = product_groups + 1;
+  static constexpr unsigned stride = few_groups + 1;
   static constexpr unsigned terms_at = 0;
-  static constexpr unsigned d_at = terms_at + 4 * product_outputs * product_rows * stride;
-  static constexpr unsigned dmin_at = d_at + 4 * product_outputs * stride;
-  static constexpr unsigned min_at = dmin_at + 4 * product_outputs * stride;
-  static constexpr unsigned da_at = min_at + 8 * product_outputs * stride;
-  static constexpr unsigned sums_at = da_at + 4 * product_rows * stride;
-  static constexpr unsigned shared_bytes = sums_at + 8 * product_rows * stride;
+  static constexpr unsigned d_at = terms_at + 4 * few_outputs * few_rows * stride;
+  static constexpr unsigned dmin_at = d_at + 4 * few_outputs * stride;
+  static constexpr unsigned min_at = dmin_at + 4 * few_outputs * stride;
+  static constexpr unsigned da_at = min_at + 8 * few_outputs * stride;
+  static constexpr unsigned sums_at = da_at + 4 * few_rows * stride;
+  static constexpr unsigned shared_bytes = sums_at + 8 * few_rows * stride;
 
   template <class Thread>
   KINGLET_DEVICE static void run(const Thread& t, const Args& a) {
-    const std::size_t output = t.block(0) * product_outputs + t.thread() / product_rows;
-    const std::size_t row = t.block(1) * product_rows + t.thread() % product_rows;
+    const std::size_t output = t.block(0) * few_outputs + t.thread() / few_rows;
+    const std::size_t row = t.block(1) * few_rows + t.thread() % few_rows;
     const unsigned groups = a.cols / 32;
     const bool mine = output < a.outputs && row < a.n;
     float acc = 0.0f, lost = 0.0f;
-    for (unsigned first = 0; first < groups; first += product_groups) {
-      const unsigned count = groups - first < product_groups ? groups - first : product_groups;
+    for (unsigned first = 0; first < groups; first += few_groups) {
+      const unsigned count = groups - first < few_groups ? groups - first : few_groups;
       t.sync();  // the chains of the part before have read it
       sum_groups(t, a, first, count);
       copy_rows(t, a, first, count);
@@ -77,19 +71,18 @@ struct ProductOfGroups {
   template <class Thread>
   KINGLET_DEVICE static void sum_groups(const Thread& t, const Args& a, unsigned first, unsigned count) {
     const auto weight = t.global(a.weight);
-    const auto d = t.template shared<float>(d_at, product_outputs * stride);
-    const auto dmin = t.template shared<float>(dmin_at, product_outputs * stride);
-    const auto min = t.template shared<std::int32_t>(min_at, 2 * product_outputs * stride);
-    const auto terms = t.template shared<float>(terms_at, product_outputs * product_rows * stride);
-    const std::size_t first_row = t.block(1) * product_rows;
-    const unsigned rows = a.n - first_row < product_rows ? static_cast<unsigned>(a.n - first_row) : product_rows;
-    for (unsigned task = t.thread(); task < product_outputs * product_groups; task += max_threads) {
-      const unsigned o = task / product_groups, g = task % product_groups;
-      const std::size_t output = t.block(0) * product_outputs + o;
+    const auto d = t.template shared<float>(d_at, few_outputs * stride);
+    const auto dmin = t.template shared<float>(dmin_at, few_outputs * stride);
+    const auto min = t.template shared<std::int32_t>(min_at, 2 * few_outputs * stride);
+    const auto terms = t.template shared<float>(terms_at, few_outputs * few_rows * stride);
+    const std::size_t first_row = t.block(1) * few_rows;
+    const unsigned rows = a.n - first_row < few_rows ? static_cast<unsigned>(a.n - first_row) : few_rows;
+    for (unsigned task = t.thread(); task < few_outputs * few_groups; task += max_threads) {
+      const unsigned o = task / few_groups, g = task % few_groups;
+      const std::size_t output = t.block(0) * few_outputs + o;
       if (output >= a.outputs || g >= count) continue;
       const unsigned group = first + g;
-      const auto block =
-          weight + (output * a.row_bytes + std::size_t{group / block_groups<F>} * block_bytes<F>);
+      const auto block = weight + (output * a.row_bytes + std::size_t{group / block_groups<F>} * block_bytes<F>);
       const Scales s = scales<F>(block, group % block_groups<F>);
       d[o * stride + g] = s.d;
       if constexpr (quant::has_min(F)) {
@@ -100,7 +93,7 @@ struct ProductOfGroups {
       std::uint32_t w[8];
       for (unsigned i = 0; i < 8; ++i) w[i] = codes<F>(block, group % block_groups<F>, i);
       for (unsigned r = 0; r < rows; ++r) {
-        terms[(o * product_rows + r) * stride + g] = dot(t, a, (first_row + r) * a.cols + 32 * group, s, w);
+        terms[(o * few_rows + r) * stride + g] = dot(t, a, (first_row + r) * a.cols + 32 * group, s, w);
       }
     }
   }
@@ -129,11 +122,11 @@ struct ProductOfGroups {
     const unsigned groups = a.cols / 32;
     const auto d = t.global(a.d);
     const auto sums = t.global(a.sums);
-    const auto da = t.template shared<float>(da_at, product_rows * stride);
-    const auto both = t.template shared<std::int32_t>(sums_at, 2 * product_rows * stride);
-    for (unsigned i = t.thread(); i < product_rows * product_groups; i += max_threads) {
-      const unsigned r = i / product_groups, g = i % product_groups;
-      const std::size_t row = t.block(1) * product_rows + r;
+    const auto da = t.template shared<float>(da_at, few_rows * stride);
+    const auto both = t.template shared<std::int32_t>(sums_at, 2 * few_rows * stride);
+    for (unsigned i = t.thread(); i < few_rows * few_groups; i += max_threads) {
+      const unsigned r = i / few_groups, g = i % few_groups;
+      const std::size_t row = t.block(1) * few_rows + r;
       if (row >= a.n || g >= count) continue;
       if (form == Form::int8) {
         da[r * stride + g] = d[row * groups + first + g];
@@ -149,8 +142,8 @@ struct ProductOfGroups {
   /// float(S) of one group.
   template <class Thread>
   KINGLET_DEVICE static float min_term(const Thread& t, unsigned o, unsigned r, unsigned g) {
-    const auto min = t.template shared<std::int32_t>(min_at, 2 * product_outputs * stride);
-    const auto both = t.template shared<std::int32_t>(sums_at, 2 * product_rows * stride);
+    const auto min = t.template shared<std::int32_t>(min_at, 2 * few_outputs * stride);
+    const auto both = t.template shared<std::int32_t>(sums_at, 2 * few_rows * stride);
     using Exact = std::conditional_t<form == Form::int8, std::int32_t, std::int64_t>;
     const Exact m0 = min[2 * (o * stride + g)], m1 = min[2 * (o * stride + g) + 1];
     return static_cast<float>(m0 * both[2 * (r * stride + g)] + m1 * both[2 * (r * stride + g) + 1]);
@@ -158,11 +151,11 @@ struct ProductOfGroups {
 
   template <class Thread>
   KINGLET_DEVICE static float chain_int8(const Thread& t, unsigned count, float acc) {
-    const unsigned o = t.thread() / product_rows, r = t.thread() % product_rows;
-    const auto terms = t.template shared<float>(terms_at, product_outputs * product_rows * stride);
-    const auto d = t.template shared<float>(d_at, product_outputs * stride);
-    const auto dmin = t.template shared<float>(dmin_at, product_outputs * stride);
-    const auto da = t.template shared<float>(da_at, product_rows * stride);
+    const unsigned o = t.thread() / few_rows, r = t.thread() % few_rows;
+    const auto terms = t.template shared<float>(terms_at, few_outputs * few_rows * stride);
+    const auto d = t.template shared<float>(d_at, few_outputs * stride);
+    const auto dmin = t.template shared<float>(dmin_at, few_outputs * stride);
+    const auto da = t.template shared<float>(da_at, few_rows * stride);
     for (unsigned g = 0; g < count; ++g) {
       const float scale = da[r * stride + g];
       acc = fmaf(terms[t.thread() * stride + g], d[o * stride + g] * scale, acc);
@@ -174,11 +167,11 @@ struct ProductOfGroups {
   /// Blocks of 128 channels, added by Kahan's sum.
   template <class Thread>
   KINGLET_DEVICE static void chain_fp8(const Thread& t, unsigned count, float& acc, float& lost) {
-    const unsigned o = t.thread() / product_rows, r = t.thread() % product_rows;
-    const auto terms = t.template shared<float>(terms_at, product_outputs * product_rows * stride);
-    const auto d = t.template shared<float>(d_at, product_outputs * stride);
-    const auto dmin = t.template shared<float>(dmin_at, product_outputs * stride);
-    const auto da = t.template shared<float>(da_at, product_rows * stride);
+    const unsigned o = t.thread() / few_rows, r = t.thread() % few_rows;
+    const auto terms = t.template shared<float>(terms_at, few_outputs * few_rows * stride);
+    const auto d = t.template shared<float>(d_at, few_outputs * stride);
+    const auto dmin = t.template shared<float>(dmin_at, few_outputs * stride);
+    const auto da = t.template shared<float>(da_at, few_rows * stride);
     for (unsigned block = 0; block < count; block += 4) {
       float b = 0.0f;
       for (unsigned g = block; g < block + 4 && g < count; ++g) {
@@ -198,22 +191,22 @@ struct ProductOfGroups {
 template <Format F>
 struct ProductOfFloats {
   using Args = ProductArgs;
-  static constexpr unsigned max_threads = product_outputs * product_rows;
-  static constexpr unsigned stride = product_columns + 1;
-  static constexpr unsigned x_at = 4 * product_outputs * stride;
-  static constexpr unsigned shared_bytes = x_at + 4 * product_rows * stride;
+  static constexpr unsigned max_threads = few_outputs * few_rows;
+  static constexpr unsigned stride = few_columns + 1;
+  static constexpr unsigned x_at = 4 * few_outputs * stride;
+  static constexpr unsigned shared_bytes = x_at + 4 * few_rows * stride;
 
   template <class Thread>
   KINGLET_DEVICE static void run(const Thread& t, const Args& a) {
-    const auto w = t.template shared<float>(0, product_outputs * stride);
-    const auto x = t.template shared<float>(x_at, product_rows * stride);
-    const unsigned o = t.thread() / product_rows, r = t.thread() % product_rows;
-    const std::size_t output = t.block(0) * product_outputs + o;
-    const std::size_t row = t.block(1) * product_rows + r;
+    const auto w = t.template shared<float>(0, few_outputs * stride);
+    const auto x = t.template shared<float>(x_at, few_rows * stride);
+    const unsigned o = t.thread() / few_rows, r = t.thread() % few_rows;
+    const std::size_t output = t.block(0) * few_outputs + o;
+    const std::size_t row = t.block(1) * few_rows + r;
     const bool mine = output < a.outputs && row < a.n;
     float acc = 0.0f;
-    for (unsigned first = 0; first < a.cols; first += product_columns) {
-      const unsigned count = a.cols - first < product_columns ? a.cols - first : product_columns;
+    for (unsigned first = 0; first < a.cols; first += few_columns) {
+      const unsigned count = a.cols - first < few_columns ? a.cols - first : few_columns;
       t.sync();
       load(t, a, first, count, w, x);
       t.sync();
@@ -228,18 +221,18 @@ struct ProductOfFloats {
   KINGLET_DEVICE static void load(const Thread& t, const Args& a, unsigned first, unsigned count, const Array& w,
                                   const Array& x) {
     const auto weight = t.global(a.weight);
-    for (unsigned task = t.thread(); task < product_outputs * product_columns / 4; task += max_threads) {
-      const unsigned o = task / (product_columns / 4), word = task % (product_columns / 4);
-      const std::size_t output = t.block(0) * product_outputs + o;
+    for (unsigned task = t.thread(); task < few_outputs * few_columns / 4; task += max_threads) {
+      const unsigned o = task / (few_columns / 4), word = task % (few_columns / 4);
+      const std::size_t output = t.block(0) * few_outputs + o;
       if (output >= a.outputs || 4 * word >= count) continue;
       float four[4];
       four_weights<F>(weight + output * a.row_bytes, first / 4 + word, a.cols, four);
       unrolled<4>([&](auto i) { w[o * stride + 4 * word + i] = four[i]; });
     }
     const auto values = t.global(a.values);
-    for (unsigned task = t.thread(); task < product_rows * product_columns; task += max_threads) {
-      const unsigned r = task / product_columns, k = task % product_columns;
-      const std::size_t row = t.block(1) * product_rows + r;
+    for (unsigned task = t.thread(); task < few_rows * few_columns; task += max_threads) {
+      const unsigned r = task / few_columns, k = task % few_columns;
+      const std::size_t row = t.block(1) * few_rows + r;
       if (row < a.n && k < count) x[r * stride + k] = values[row * a.cols + first + k];
     }
   }

@@ -11,37 +11,28 @@ namespace kinglet::cuda {
 template <Format F>
 struct ProductOfHalves {
   using Args = ProductArgs;
-  static constexpr unsigned max_threads = mma_warps * warp_threads;
+  static constexpr unsigned max_threads = many_warps * warp_threads;
 
   template <class Thread>
   KINGLET_DEVICE static void run(const Thread& t, const Args& a) {
-    const unsigned lane = t.thread() % warp_threads, g = lane / 4, part = lane % 4;
-    const std::size_t first_output = t.block(0) * mma_outputs + t.thread() / warp_threads * 8;
-    const std::size_t first_row = t.block(1) * mma_rows;
-    const std::size_t column = first_output + g;  // whose weights this lane reads
+    const ManyPlace at = many_place(t);
     const auto weight = t.global(a.weight);
-    float acc[mma_row_tiles][4] = {};
+    float acc[many_row_tiles][4] = {};
     for (unsigned group = 0; group < (a.cols + 31) / 32; ++group) {
       std::uint32_t b[2][2] = {};
-      if (column < a.outputs) load_weights(t, weight + column * a.row_bytes, group, a.cols, b);
+      if (at.column() < a.outputs) load_weights(t, weight + at.column() * a.row_bytes, group, a.cols, b);
       unrolled<2>([&](auto half) {
         if (32 * group + 16 * half >= a.cols) return;  // the same for the whole block
-        unrolled<mma_row_tiles>([&](auto tile) {
-          if (first_row + 16 * tile >= a.n) return;
+        unrolled<many_row_tiles>([&](auto tile) {
+          if (at.first_row + 16 * tile >= a.n) return;
           std::uint32_t x[4] = {};
-          load_rows(t, a, first_row + 16 * tile + g, (2 * group + half) * 4 + part, x);
+          load_rows(t, a, at.first_row + 16 * tile + at.g, (2 * group + half) * 4 + at.part, x);
           t.mma_halves(acc[tile], x, b[half]);
         });
       });
     }
     const auto scale = t.global(a.d);
-    unrolled<mma_row_tiles>([&](auto tile) {
-      unrolled<4>([&](auto i) {
-        const std::size_t row = first_row + 16 * tile + g + 8 * (i / 2);
-        const std::size_t output = first_output + 2 * part + i % 2;
-        if (row < a.n && output < a.outputs) finish(t, a, row, output, acc[tile][i] * scale[row]);
-      });
-    });
+    finish_tiles(t, a, at, acc, [&](float sum, std::size_t row) { return sum * scale[row]; });
   }
 
  private:

@@ -8,45 +8,60 @@
 
 namespace kinglet::cuda {
 
-/// Rows that share a warp's weights: four tiles of 16.
-inline constexpr unsigned mma_row_tiles = 4, mma_rows = 16 * mma_row_tiles;
-/// Outputs of a block: 8 of each warp.
-inline constexpr unsigned mma_warps = 4, mma_outputs = 8 * mma_warps;
+/// Where a lane of a block of many rows stands. It reads weights of one output and holds, of each tile, the sums of
+/// rows first_row + g and 8 below, of outputs first_output + 2 * part and the next.
+struct ManyPlace {
+  unsigned g, part;
+  std::size_t first_output, first_row;
+
+  KINGLET_DEVICE std::size_t column() const { return first_output + g; }
+};
+
+template <class Thread>
+KINGLET_DEVICE ManyPlace many_place(const Thread& t) {
+  const unsigned lane = t.thread() % warp_threads;
+  return {lane / 4, lane % 4, t.block(0) * many_outputs + t.thread() / warp_threads * 8, t.block(1) * many_rows};
+}
+
+/// Puts a lane's sums in their places. @param value  (sum, row) -> the output
+template <class Thread, class Value>
+KINGLET_DEVICE void finish_tiles(const Thread& t, const ProductArgs& a, const ManyPlace& at,
+                                 const float (&acc)[many_row_tiles][4], const Value& value) {
+  unrolled<many_row_tiles>([&](auto tile) {
+    unrolled<4>([&](auto i) {
+      const std::size_t row = at.first_row + 16 * tile + at.g + 8 * (i / 2);
+      const std::size_t output = at.first_output + 2 * at.part + i % 2;
+      if (row < a.n && output < a.outputs) finish(t, a, row, output, value(acc[tile][i], row));
+    });
+  });
+}
 
 template <Format F>
 struct ProductOfManyRows {
   using Args = ProductArgs;
-  static constexpr unsigned max_threads = mma_warps * warp_threads;
+  static constexpr unsigned max_threads = many_warps * warp_threads;
 
   template <class Thread>
   KINGLET_DEVICE static void run(const Thread& t, const Args& a) {
-    const unsigned lane = t.thread() % warp_threads, g = lane / 4, part = lane % 4;
-    const std::size_t first_output = t.block(0) * mma_outputs + t.thread() / warp_threads * 8;
-    const std::size_t first_row = t.block(1) * mma_rows;
-    const std::size_t column = first_output + g;  // whose codes this lane reads
-    const bool real = column < a.outputs;
+    const ManyPlace at = many_place(t);
+    const bool real = at.column() < a.outputs;
     const auto weight = t.global(a.weight);
-    float acc[mma_row_tiles][4] = {};
+    float acc[many_row_tiles][4] = {};
     for (unsigned group = 0; group < a.cols / 32; ++group) {
       Scales s{0.0f, 0.0f, {0, 0}, {0, 0}};
       std::uint32_t b[2] = {0, 0};
       if (real) {
-        const auto block = weight + (column * a.row_bytes + std::size_t{group / block_groups<F>} * block_bytes<F>);
+        const auto block = weight + (at.column() * a.row_bytes + std::size_t{group / block_groups<F>} * block_bytes<F>);
         s = scales<F>(block, group % block_groups<F>);
-        b[0] = codes<F>(block, group % block_groups<F>, part);
-        b[1] = codes<F>(block, group % block_groups<F>, part + 4);
+        b[0] = codes<F>(block, group % block_groups<F>, at.part);
+        b[1] = codes<F>(block, group % block_groups<F>, at.part + 4);
       }
       Scales mine[2];  // of the two columns whose sums this lane holds
-      for (unsigned c = 0; c < 2; ++c) mine[c] = from_lane(t, s, (2 * part + c) * 4);
-      unrolled<mma_row_tiles>([&](auto tile) { add_group(t, a, first_row + 16 * tile, group, b, mine, acc[tile]); });
+      for (unsigned c = 0; c < 2; ++c) mine[c] = from_lane(t, s, (2 * at.part + c) * 4);
+      unrolled<many_row_tiles>(
+          [&](auto tile) { add_group(t, a, at.first_row + 16 * tile, group, b, mine, acc[tile]); });
     }
-    unrolled<mma_row_tiles>([&](auto tile) {
-      unrolled<4>([&](auto i) {
-        const std::size_t row = first_row + 16 * tile + g + 8 * (i / 2);
-        const std::size_t output = first_output + 2 * part + i % 2;
-        if (row < a.n && output < a.outputs) finish(t, a, row, output, acc[tile][i]);
-      });
-    });
+    finish_tiles(t, a, at, acc, [](float sum, std::size_t) { return sum; });
   }
 
  private:

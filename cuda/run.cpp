@@ -7,9 +7,7 @@
 
 namespace kinglet::cuda {
 
-static_assert(few_outputs == product_outputs && few_rows == product_rows && gate_threads == GateRow::max_threads &&
-              sample_threads == SampleRow::max_threads && many_outputs == mma_outputs && many_rows == mma_rows &&
-              page_positions == ops::page_tokens && stretch_positions == ops::stretch_tokens);
+static_assert(page_positions == ops::page_tokens && stretch_positions == ops::stretch_tokens);
 
 std::uint32_t CudaBackend::columns(const ops::Op& op) const noexcept {
   switch (op.kind) {
@@ -192,7 +190,7 @@ Status CudaBackend::product(const ops::Op& op, std::size_t m, View<float> out, s
   }
   a.q = view<const std::uint32_t>(layout_.q, std::size_t{n} * (w.cols / 4));
   a.d = view<const float>(layout_.scales, std::size_t{n} * (w.cols / 32));
-  if (n >= many_from) return launch(KernelKind::product_many, w.format, launch_product_many(w.rows, n), a);
+  if (n >= tuning_->int8_from) return launch(KernelKind::product_many, w.format, launch_product_many(w.rows, n), a);
   return launch(KernelKind::product_int8, w.format,
                 launch_product_few(w.rows, n, ProductOfGroups<Format::q4_0, Form::int8>::shared_bytes), a);
 }

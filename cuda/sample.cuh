@@ -7,12 +7,13 @@
 #include "args.hpp"
 #include "device.cuh"
 #include "ops/token_key.hpp"
+#include "tuning.hpp"
 
 namespace kinglet::cuda {
 
 struct SampleRow {
   using Args = SampleArgs;
-  static constexpr unsigned max_threads = 512;
+  static constexpr unsigned max_threads = sample_threads;
   static constexpr std::uint64_t all_keys = ~std::uint64_t{0};
   // shared memory: a number of each thread [512], two more of all; low and high words of 256 sums
   static constexpr unsigned numbers = max_threads + 2, low_at = 8 * numbers, high_at = low_at + 4 * 256;

@@ -51,6 +51,35 @@ TEST_CASE("every launch fits every chip, from one row to the largest step") {
   }
 }
 
+TEST_CASE("every chip has its family's numbers, which fit its launches") {
+  std::uint32_t before = 0;
+  for (const Tuning& family : tunings) {
+    CHECK(family.compute > before);
+    before = family.compute;
+    CHECK(family.int8_from >= 1);
+    CHECK(family.int8_from <= most_rows);
+  }
+  for (ChipLimits chip : chips) {
+    const Tuning& own = tuning_of(chip.compute);
+    CHECK(own.compute <= chip.compute);
+    for (const Tuning& family : tunings) CHECK((family.compute <= own.compute || family.compute > chip.compute));
+    // Both sides of where a product changes its kernel.
+    chip.shared_of_block = shared_without_opt_in;
+    for (const std::uint32_t outputs : {1u, few_outputs, many_outputs + 1, 1u << 30}) {
+      const std::uint32_t few = std::max(1u, own.int8_from - 1);
+      CHECK(fits(launch_product_few(outputs, few, ProductOfGroups<Format::q4_k, Form::int8>::shared_bytes), chip));
+      CHECK(fits(launch_product_many(outputs, own.int8_from), chip));
+      CHECK(fits(launch_product_many(outputs, many_from), chip));
+    }
+  }
+  CHECK(tuning_of(0).compute == 75);
+  CHECK(tuning_of(89).compute == 80);
+  CHECK(tuning_of(90).compute == 90);
+  CHECK(tuning_of(120).compute == 100);
+  CHECK(tuning_of(999).compute == 100);
+  CHECK(many_from == 9);  // docs/numbers.md says so
+}
+
 TEST_CASE("the kernels' constants are those of their launches") {
   CHECK(launch_rows(1, 0).threads == PrepareRow<Form::fp8>::max_threads);
   CHECK(launch_rows(1, 0).threads == EmbedRows<Format::q4_0>::max_threads);
