@@ -229,7 +229,8 @@ TEST_CASE("devices and layers that are not there are refused") {
   CHECK(machine.device.allocations() == 0);
 }
 
-TEST_CASE("a device that is lost, or out of memory, at any call of a load or a step is an error of that engine alone") {
+TEST_CASE("a device that is lost, or out of memory, at any call of a load or a step is an error of that engine alone",
+          "[slow]") {
   EngineOptions options = small_options();
   Loaded cpu(model_bytes(), options, &scalar_backend());
   const auto expected = cpu.generate({}, 3);
