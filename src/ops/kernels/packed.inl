@@ -9,6 +9,7 @@ constexpr bool streams = R == 1 || (R == 2 && product_bits<F> == 4 && !StripScal
 
 /// What that prefetching misses: it follows the codes, whose block's head it has passed by, and not the activations,
 /// which a large matrix has pushed out of the nearest cache since the strip before.
+/// @param next  where the next block's first group of the row stands in the panel's arrays
 template <quant::Format F, std::size_t R>
 [[gnu::always_inline]] inline void fetch_sides(const std::byte* block, const Panel& p, std::size_t next) {
   for (std::size_t i = 0; i < strip_layout(F).head(strip_groups); i += 64) __builtin_prefetch(block + i);
