@@ -118,11 +118,15 @@ void CudaBackend::destroy(ops::Backend* backend, core::Memory& memory) noexcept 
   memory.deallocate(static_cast<void*>(self), object, alignment);
 }
 
-Status CudaBackend::check(int code, const char* call) const noexcept {
+Status CudaBackend::check(Driver* driver, int device, int code, const char* call) noexcept {
   if (code == 0) return {};
-  const char* text = driver_ != nullptr ? driver_->text(code) : "";
+  const char* text = driver != nullptr ? driver->text(code) : "";
   return core::fail(code == error_out_of_memory ? Errc::out_of_memory : Errc::backend,
-                    "CUDA: {}: {} (code {}, device {})", call, text, code, device_index_);
+                    "CUDA: {}: {} (code {}, device {})", call, text, code, device);
+}
+
+Status CudaBackend::check(int code, const char* call) const noexcept {
+  return check(driver_, device_index_, code, call);
 }
 
 Status CudaBackend::open(const DriverMaker& maker, void* place) noexcept {
@@ -161,6 +165,7 @@ void CudaBackend::close() noexcept {
     (void)twice([&] { return driver_->set(step_mark); });
     (void)twice([&] { return driver_->wait(step_mark); });  // nothing may still read what is freed here
     forget_graphs();
+    give_back(*driver_, lent_);
     if (device_ != nullptr) driver_->release(device_);
     if (pinned_ != nullptr) driver_->release_pinned(pinned_);
   }

@@ -20,15 +20,18 @@ class CudaBackend final : public ops::Backend {
  public:
   /// Bytes that create() takes, on the device and in the host's memory. 0 where the sizes overflow.
   static std::size_t bytes(const DriverMaker& maker, const ops::ContextShape& shape) noexcept;
-  static std::size_t placed_bytes(const ops::WeightView& weight) noexcept;
+  static std::size_t placed_bytes(const ops::ContextShape& shape, const ops::WeightView& weight) noexcept;
   /// unsupported: a setting that this backend lacks; out_of_memory; backend: a call of CUDA (the message names it).
   static Result<ops::Backend*> create(const DriverMaker& maker, const ops::ContextShape& shape,
                                       core::Memory& memory) noexcept;
   /// Why this machine has no device for the backend, or ok.
   static Error fault(const DriverMaker& maker) noexcept;
   static void destroy(ops::Backend* backend, core::Memory& memory) noexcept;
+  /// As BackendInfo::lends.
+  static Status lends(const DriverMaker& maker, const ops::ContextShape& shape, ops::HostMemory memory) noexcept;
 
   const char* name() const noexcept override { return "cuda"; }
+  Status lend(ops::HostMemory memory) noexcept override;
   Status reserve(std::size_t bytes) noexcept override;
   Status place(std::span<ops::WeightView> weights, ops::WeightUse use) noexcept override;
   Result<const float*> place(const float* vector, std::size_t n) noexcept override;
@@ -56,6 +59,18 @@ class CudaBackend final : public ops::Backend {
     std::size_t bytes = 0, used = 0;
     std::size_t counted = 0;  ///< of what `memory_` counts
   };
+  /// Memory of the host that kernels read.
+  struct Lent {
+    const std::byte* host = nullptr;
+    std::size_t bytes = 0;
+    const std::byte* device = nullptr;
+    bool registered = false;
+  };
+  static constexpr std::size_t most_lent = 32;  // parts of a file
+  struct LentList {
+    std::size_t count = 0;
+    Lent parts[most_lent];
+  };
   /// Makes the device current while it lives.
   struct Entered {
     explicit Entered(Driver& d) noexcept : driver(d), code(d.enter()) {}
@@ -79,7 +94,16 @@ class CudaBackend final : public ops::Backend {
   void close() noexcept;
   /// ok for 0; else an error with the call, CUDA's text and code, and the device.
   Status check(int code, const char* call) const noexcept;
+  static Status check(Driver* driver, int device, int code, const char* call) noexcept;
   Status upload_step(const ops::Batch& batch) noexcept;
+
+  // lend.cpp
+  static Status describe_lender(Driver& driver, int device, DeviceInfo& info, std::size_t parts) noexcept;
+  static Status lend_all(Driver& driver, int device, const DeviceInfo& info, ops::HostMemory memory,
+                         LentList& list) noexcept;
+  static void give_back(Driver& driver, LentList& list) noexcept;
+  /// Where kernels find a matrix that lies in lent memory; null: they cannot read it there.
+  const std::byte* find_lent(const ops::WeightView& weight) const noexcept;
 
   // transfers.cpp
   Status load_rows(const DeviceInfo& info) noexcept;
@@ -171,6 +195,7 @@ class CudaBackend final : public ops::Backend {
   std::size_t vectors_used_ = 0;
   std::size_t next_staging_ = 0;
   bool staging_set_[2] = {};
+  LentList lent_;
   Block arena_;  // of reserve()
   Block* blocks_ = nullptr;
 

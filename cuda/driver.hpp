@@ -19,6 +19,9 @@ inline constexpr int error_no_image = 209;     ///< cudaErrorNoKernelImageForDev
 struct DeviceInfo {
   char name[128] = {};
   std::uint32_t compute = 0;  ///< 10 * major + minor
+  bool integrated = false;    ///< its memory is the host's
+  bool pageable = false;      ///< kernels may read any memory of the host
+  bool registers = false;     ///< lend() may succeed
 };
 
 class Driver {
@@ -49,6 +52,13 @@ class Driver {
   /// Pinned memory of the host.
   virtual int allocate_pinned(void*& memory, std::size_t bytes) noexcept = 0;
   virtual void release_pinned(void* memory) noexcept = 0;
+
+  /// Lets kernels read memory of the host, which is mapped read-only and stays so until give_back(). The bytes of
+  /// whole pages.
+  virtual int lend(const void* host, std::size_t bytes) noexcept = 0;
+  /// @param device  where kernels find lent memory
+  virtual int lent_address(const void* host, const void*& device) noexcept = 0;
+  virtual int give_back(const void* host) noexcept = 0;
 
   // Enqueued; the host's memory is pinned and stays as it is until a mark after the call is reached.
   virtual int upload(void* device, const void* host, std::size_t bytes) noexcept = 0;

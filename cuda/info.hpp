@@ -14,6 +14,7 @@ std::size_t bytes(const ops::ContextShape& shape) noexcept;
 std::size_t placed_bytes(const ops::ContextShape& shape, const ops::WeightView& weight, ops::WeightUse use) noexcept;
 Result<ops::Backend*> create(const ops::ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept;
 void destroy(ops::Backend* backend, core::Memory& memory) noexcept;
+Status lends(const ops::ContextShape& shape, ops::HostMemory memory) noexcept;
 
 inline constexpr ops::BackendInfo backend_info{"cuda",
                                                "NVIDIA GPUs, with the bits of the CPU",
@@ -25,6 +26,10 @@ inline constexpr ops::BackendInfo backend_info{"cuda",
                                                bytes,
                                                placed_bytes,
                                                create,
-                                               destroy};
+                                               destroy,
+                                               false,
+                                               nullptr,
+                                               nullptr,
+                                               lends};
 
 }  // namespace kinglet::cuda

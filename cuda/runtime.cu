@@ -60,6 +60,10 @@ class Runtime final : public Driver {
     if (const int code = seen(cudaGetDeviceProperties(&properties, device)); code != 0) return code;
     std::memcpy(info.name, properties.name, sizeof info.name - 1);
     info.compute = static_cast<std::uint32_t>(10 * properties.major + properties.minor);
+    info.integrated = properties.integrated != 0;
+    info.pageable = properties.pageableMemoryAccess != 0;
+    info.registers = properties.canMapHostMemory != 0 && properties.hostRegisterSupported != 0 &&
+                     properties.hostRegisterReadOnlySupported != 0;
     return 0;
   }
 
@@ -118,6 +122,17 @@ class Runtime final : public Driver {
     return seen(cudaHostAlloc(&memory, bytes, cudaHostAllocDefault));
   }
   void release_pinned(void* memory) noexcept override { (void)seen(cudaFreeHost(memory)); }
+
+  int lend(const void* host, std::size_t bytes) noexcept override {
+    return seen(cudaHostRegister(const_cast<void*>(host), bytes, cudaHostRegisterMapped | cudaHostRegisterReadOnly));
+  }
+  int lent_address(const void* host, const void*& device) noexcept override {
+    void* address = nullptr;
+    const int code = seen(cudaHostGetDevicePointer(&address, const_cast<void*>(host), 0));
+    device = address;
+    return code;
+  }
+  int give_back(const void* host) noexcept override { return seen(cudaHostUnregister(const_cast<void*>(host))); }
 
   int upload(void* device, const void* host, std::size_t bytes) noexcept override {
     return seen(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_));
@@ -247,8 +262,12 @@ ops::DeviceMemory memory(std::uint32_t device) noexcept {
 
 std::size_t bytes(const ops::ContextShape& shape) noexcept { return CudaBackend::bytes(maker, shape); }
 
-std::size_t placed_bytes(const ops::ContextShape&, const ops::WeightView& weight, ops::WeightUse) noexcept {
-  return CudaBackend::placed_bytes(weight);
+std::size_t placed_bytes(const ops::ContextShape& shape, const ops::WeightView& weight, ops::WeightUse) noexcept {
+  return CudaBackend::placed_bytes(shape, weight);
+}
+
+Status lends(const ops::ContextShape& shape, ops::HostMemory memory) noexcept {
+  return CudaBackend::lends(maker, shape, memory);
 }
 
 Result<ops::Backend*> create(const ops::ContextShape& shape, const Hooks&, core::Memory& memory) noexcept {

@@ -1,6 +1,7 @@
 // cuda/transfers.cpp: how do weights, their kernels and pages come to the device, and pages back?
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <new>
 
 #include "backend.hpp"
@@ -12,6 +13,13 @@ namespace {
 
 /// What a matrix takes of the device, so that each begins at the start of a memory transaction.
 std::size_t room_of(const ops::WeightView& weight) noexcept { return aligned_to(256, weight.row_bytes * weight.rows); }
+
+/// Can kernels read it where it lies in the file? They read two bytes at once where a block has an even number of them
+/// (group.cuh), in the file's order.
+bool lies_well(const ops::WeightView& weight) noexcept {
+  const bool even = reinterpret_cast<std::uintptr_t>(weight.data) % 2 == 0;
+  return weight.layout == ops::WeightLayout::rows && (even || quant::info(weight.format).block_bytes % 2 != 0);
+}
 
 }  // namespace
 
@@ -83,8 +91,19 @@ Status CudaBackend::upload(void* to, const void* from, std::size_t bytes) noexce
   return {};
 }
 
-std::size_t CudaBackend::placed_bytes(const ops::WeightView& weight) noexcept {
-  return sizeof(Block) + room_of(weight);
+std::size_t CudaBackend::placed_bytes(const ops::ContextShape& shape, const ops::WeightView& weight) noexcept {
+  return shape.lent && lies_well(weight) ? 0 : sizeof(Block) + room_of(weight);
+}
+
+const std::byte* CudaBackend::find_lent(const ops::WeightView& weight) const noexcept {
+  const std::size_t bytes = weight.row_bytes * weight.rows;
+  for (std::size_t i = 0; i < lent_.count && lies_well(weight); ++i) {
+    const Lent& part = lent_.parts[i];
+    if (std::less<>()(weight.data, part.host)) continue;
+    const auto at = static_cast<std::size_t>(weight.data - part.host);
+    if (at <= part.bytes && bytes <= part.bytes - at) return part.device + at;
+  }
+  return nullptr;
 }
 
 /// One block for all matrices: each of its own would be rounded up, to two megabytes where it is large. It is counted
@@ -150,6 +169,11 @@ Result<ops::WeightView> CudaBackend::place(const ops::WeightView& weight, ops::W
     if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
     forget_graphs();
     if (const Status s = load_for(weight.format, use); !s) return s.error();
+    if (const std::byte* const there = find_lent(weight); there != nullptr) {
+      ops::WeightView out = weight;
+      out.data = there;
+      return out;
+    }
     const auto taken = take(room_of(weight));
     if (!taken) return taken.error();
     if (const Status s = upload(*taken, weight.data, weight.row_bytes * weight.rows); !s) return s.error();

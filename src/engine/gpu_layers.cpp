@@ -67,16 +67,26 @@ Result<std::uint32_t> layers_there(const EngineOptions& options, const ops::Back
   std::uint64_t room = backend.memory(shape.device).free;
   if (room == 0) return read;  // nobody knows: create() will say what is wrong
   room -= room / 16;           // what allocations are rounded up to, and the kernels' own code
-  if (options.memory_limit != 0) room = std::min<std::uint64_t>(room, options.memory_limit);
+  const std::uint64_t limit = options.memory_limit != 0 ? options.memory_limit : most;
   for (std::uint32_t n = read; n > 0; --n) {
     const std::uint64_t buffers =
         backend.bytes(n == shape.layers ? shape : ops::SplitBackend::last_shape(shape, shape.layers - n));
-    if (buffers != 0 && add(buffers, weight_bytes(file, shape.layers, n)) <= room) return n;
+    const std::uint64_t all = add(buffers, weight_bytes(file, shape.layers, n));
+    const bool lent = shape.lent && n == shape.layers;  // the file counts against the limit, but is there already
+    if (buffers != 0 && all <= limit && (lent ? buffers : all) <= room) return n;
   }
   return std::uint32_t{0};
 }
 
 }  // namespace
+
+Status lends_file(const EngineOptions& options, const ops::BackendInfo& backend, const ops::ContextShape& shape,
+                  const model::Gguf& file, std::pmr::vector<std::span<const std::byte>>& parts) {
+  const Error no{Errc::unsupported, "weights are read where the backend has put them"};
+  if (backend.lends == nullptr || options.gpu_layers == 0 || options.file_access != FileAccess::map) return no;
+  for (std::size_t i = 0; !file.mapping(i).empty(); ++i) parts.push_back(file.mapping(i));
+  return parts.empty() || last_unread(backend, file) != nullptr ? Status(no) : backend.lends(shape, parts);
+}
 
 const model::TensorInfo* last_unread(const ops::BackendInfo& backend, const model::Gguf& file) noexcept {
   const model::TensorInfo* last = nullptr;

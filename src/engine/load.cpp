@@ -101,10 +101,15 @@ class Loader {
                         "the backend {} takes no output_weights; leave them out, or choose a CPU backend",
                         backend.name);
     }
-    const ops::ContextShape shape = shape_of(state_);
+    ops::ContextShape shape = shape_of(state_);
+    std::pmr::vector<std::span<const std::byte>> parts(&state_.memory);
+    const Status lends = lends_file(options_, backend, shape, state_.file, parts);
+    shape.lent = lends.ok();
+    log_copied(lends.error());
     const auto on_gpu = choose_gpu_layers(options_, backend, shape, state_.file);
     if (!on_gpu) return on_gpu.error();
     cut_ = shape.layers - *on_gpu;
+    shape.lent = shape.lent && cut_ == 0;  // what the CPU packs is given back to the system, which lent pages are not
     const model::TensorInfo* const unread = last_unread(backend, state_.file);
     if (unread != nullptr && plan_ == nullptr) {
       state_.log(LogLevel::warning,
@@ -125,6 +130,11 @@ class Loader {
       place_.shape = shape;
       cut_ = 0;
       if (const Status s = open_part(place_, state_.parts[0], bytes); !s) return s;
+      if (shape.lent && place_.backend != nullptr) {
+        const Status lent = place_.backend->lend(parts);
+        place_.shape.lent = lent.ok();
+        log_copied(lent.error());
+      }
     } else {
       place_.info = &backend;
       place_.shape = ops::SplitBackend::last_shape(shape, cut_);
@@ -144,6 +154,14 @@ class Loader {
     cache_ = shape.page_bytes() * shape.pages;
     activations_ = bytes - cache_;
     return options_.urgent_rows != 0 ? open_beside() : Status();
+  }
+
+  /// Says why the weights are not read where they lie, where the device might.
+  void log_copied(const Error& why) const noexcept {
+    if (!why || why.code == Errc::unsupported || plan_ != nullptr) return;
+    state_.log(
+        LogLevel::warning,
+        core::fail(Errc::ok, "the GPU reads copies of the weights, not the mapped file: {}", why.message).message);
   }
 
   /// Makes the backend of urgent sessions' plans, or counts what it would take.
@@ -214,7 +232,7 @@ class Loader {
     }
     model::Placement& placement = place_;
     placement.memory = &state_.memory;
-    placement.discard = state_.file.mapped() && options_.file_access == FileAccess::map;
+    placement.discard = state_.file.mapped() && options_.file_access == FileAccess::map && !place_.shape.lent;
     if (state_.backend != nullptr) {
       if (const Status reserved = reserve_weights(placement, forward); !reserved) return reserved;
     }

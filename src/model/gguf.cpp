@@ -272,6 +272,10 @@ std::size_t Gguf::mapped_bytes() const noexcept {
   return bytes;
 }
 
+std::span<const std::byte> Gguf::mapping(std::size_t i) const noexcept {
+  return mapped() && i < state_->files.size() ? state_->files[i].bytes() : std::span<const std::byte>();
+}
+
 void Gguf::discard(const TensorInfo& tensor) noexcept {
   if (!state_) return;
   for (core::FileBytes& file : state_->files) {

@@ -18,12 +18,18 @@ inline const ops::BackendInfo emulated_cuda{
       return ops::DeviceMemory{machine->device.total(), machine->device.free()};
     },
     [](const ops::ContextShape& shape) noexcept { return cuda::CudaBackend::bytes(emulator::emulated, shape); },
-    [](const ops::ContextShape&, const ops::WeightView& weight, ops::WeightUse) noexcept {
-      return cuda::CudaBackend::placed_bytes(weight);
+    [](const ops::ContextShape& shape, const ops::WeightView& weight, ops::WeightUse) noexcept {
+      return cuda::CudaBackend::placed_bytes(shape, weight);
     },
     [](const ops::ContextShape& shape, const Hooks&, core::Memory& memory) noexcept {
       return cuda::CudaBackend::create(emulator::emulated, shape, memory);
     },
-    cuda::CudaBackend::destroy};
+    cuda::CudaBackend::destroy,
+    false,
+    nullptr,
+    nullptr,
+    [](const ops::ContextShape& shape, ops::HostMemory memory) noexcept {
+      return cuda::CudaBackend::lends(emulator::emulated, shape, memory);
+    }};
 
 }  // namespace kinglet::test

@@ -24,9 +24,12 @@ namespace {
 /// nothing).
 class Loaded {
  public:
-  Loaded(const std::string& name, ops::Activations activations, std::uint32_t rows, std::uint32_t cut = 0)
+  /// @param lent  the GPU reads the file where it is mapped
+  Loaded(const std::string& name, ops::Activations activations, std::uint32_t rows, std::uint32_t cut = 0,
+         bool lent = false)
       : steps_(&memory_), forward_(&memory_) {
-    auto file = model::Gguf::open(fixture("golden/models/" + name + ".gguf"), memory_, model::FileAccess::copy);
+    auto file = model::Gguf::open(fixture("golden/models/" + name + ".gguf"), memory_,
+                                  lent ? model::FileAccess::map : model::FileAccess::copy);
     REQUIRE(file.ok());
     file_ = std::move(*file);
     const auto config = model::read_config(file_);
@@ -46,6 +49,7 @@ class Loaded {
     shape.max_rows = shape.max_logits = rows;
     shape.max_sequences = 1;
     shape.pages = 32;
+    shape.lent = lent;
     model::Placement placement;
     placement.info = &emulated_cuda;
     placement.shape = cut == 0 ? shape : ops::SplitBackend::last_shape(shape, cut);
@@ -53,6 +57,8 @@ class Loaded {
     const auto made = emulated_cuda.create(placement.shape, {}, memory_);
     REQUIRE(made.ok());
     gpu_ = backend_ = placement.backend = *made;
+    const std::span<const std::byte> file_bytes = file_.mapping(0);
+    if (lent) REQUIRE(gpu_->lend({&file_bytes, 1}).ok());
     if (cut != 0) {
       placement.first_layers = cut;
       placement.first.info = &cpu_;
@@ -65,6 +71,7 @@ class Loaded {
     }
     const Status built = model::build_forward(file_, *config, {}, placement, forward_);
     REQUIRE(std::string(built.error().message) == "");
+    if (lent) REQUIRE(placement.bytes == 0);
     for (std::uint32_t i = 0; i < 32; ++i) pages_.push_back(31 - i);
   }
   ~Loaded() {
@@ -151,6 +158,25 @@ TEST_CASE("the golden hashes hold on the GPU's kernels", "[golden]") {
       CHECK(hash.hex() == golden(name, text));
       CHECK(machine.device.reports.text() == "");
     }
+  }
+}
+
+TEST_CASE("the golden hashes hold where an integrated GPU reads the mapped file", "[golden]") {
+  for (const std::string name : {"plain", "groups", "super", "q4"}) {
+    emulator::Machine machine(std::size_t{1} << 30, false);
+    machine.integrated = true;
+    constexpr std::uint32_t chunk = 128;
+    {
+      Loaded loaded(name, ops::Activations::int8, chunk, 0, true);
+      CHECK(machine.device.allocations() == 1);
+      const std::vector<std::int32_t> tokens = golden_tokens(loaded.shape.vocab);
+      Sha256 hash;
+      for (std::uint32_t at = 0; at < 512; at += chunk) loaded.step(tokens, at, chunk, hash);
+      INFO(name);
+      CHECK(hash.hex() == golden(name, "int8"));
+    }
+    CHECK(machine.lent.count() == 0);
+    CHECK(machine.device.reports.text() == "");
   }
 }
 

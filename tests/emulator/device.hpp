@@ -205,17 +205,19 @@ class Device {
 
   std::size_t total() const { return total_; }
   std::size_t free() const { return total_ - used_; }
-  std::size_t allocations() const { return allocations_.size(); }
+  std::size_t allocations() const { return allocations_.size() - uncounted_; }
 
   /// Poisoned memory, or null where the device has not enough.
-  void* allocate(std::size_t bytes) {
-    if (bytes == 0 || bytes > free()) return nullptr;
+  /// @param counted  false: it is the host's
+  void* allocate(std::size_t bytes, bool counted = true) {
+    if (bytes == 0 || (counted && bytes > free())) return nullptr;
     Allocation a;
     a.bytes = bytes;
+    a.counted = counted;
     a.data = std::make_unique_for_overwrite<Unit[]>((bytes + sizeof(Unit) - 1) / sizeof(Unit));
     std::memset(a.data.get(), 0xff, bytes);
     if (watching_) a.cells.resize(bytes);
-    used_ += bytes;
+    counted ? used_ += bytes : ++uncounted_;
     void* const at = a.data.get();
     allocations_.emplace(reinterpret_cast<std::uintptr_t>(at), std::move(a));
     return at;
@@ -232,7 +234,7 @@ class Device {
   bool release(void* memory) {
     const auto found = allocations_.find(reinterpret_cast<std::uintptr_t>(memory));
     if (found == allocations_.end()) return false;
-    used_ -= found->second.bytes;
+    found->second.counted ? used_ -= found->second.bytes : --uncounted_;
     allocations_.erase(found);
     return true;
   }
@@ -302,6 +304,7 @@ class Device {
   };
   struct Allocation {
     std::size_t bytes = 0;
+    bool counted = true;
     std::unique_ptr<Unit[]> data;
     std::vector<Cell> cells;
   };
@@ -337,7 +340,7 @@ class Device {
     }
   }
 
-  std::size_t total_, used_ = 0;
+  std::size_t total_, used_ = 0, uncounted_ = 0;
   bool watching_;
   std::map<std::uintptr_t, Allocation> allocations_;
   Cell nobody_;

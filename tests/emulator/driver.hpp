@@ -18,10 +18,13 @@
 #include "cuda/driver.hpp"
 #include "cuda/kernels.cuh"
 #include "tests/emulator/device.hpp"
+#include "tests/emulator/lent.hpp"
 
 namespace kinglet::emulator {
 
-inline constexpr int error_device_lost = 719;  ///< cudaErrorLaunchFailure, which stays
+inline constexpr int error_device_lost = 719;   ///< cudaErrorLaunchFailure, which stays
+inline constexpr int error_lent_already = 712;  ///< cudaErrorHostMemoryAlreadyRegistered
+inline constexpr int error_not_lent = 713;      ///< cudaErrorHostMemoryNotRegistered
 
 struct Machine {
   explicit Machine(std::size_t memory = std::size_t{1} << 30, bool watching = true) : device(memory, watching) {
@@ -47,6 +50,7 @@ struct Machine {
   }
 
   Device device;
+  LentMemory lent{device};
   int devices = 1;
   int driver_fault = 0;        ///< what counting the devices answers
   int driver_version = 13000;  ///< 0 = there is no driver
@@ -55,9 +59,11 @@ struct Machine {
   int slowness = 0;            ///< how often a mark answers that it is not reached yet
   int pending = 0;             ///< of these, how often the last one still will
   std::uint32_t compute = 80;
-  bool has_kernels = true;  ///< of this build, for the device
-  std::size_t calls = 0;    ///< so far
-  std::size_t fail_at = 0;  ///< the call, counted from 1, that fails; 0 = none
+  bool integrated = false, pageable = false, registers = true;  ///< as DeviceInfo has them
+  bool refuses = false;                                         ///< to take memory of the host
+  bool has_kernels = true;                                      ///< of this build, for the device
+  std::size_t calls = 0;                                        ///< so far
+  std::size_t fail_at = 0;                                      ///< the call, counted from 1, that fails; 0 = none
   int code = error_device_lost;
   bool lost = false;
   std::size_t pinned = 0;                                       ///< bytes of pinned memory in use
@@ -125,6 +131,9 @@ class EmulatedDriver final : public cuda::Driver {
     if (const int code = machine_.answer(); code != 0) return code;
     std::snprintf(info.name, sizeof info.name, "emulator %d", device);
     info.compute = machine_.compute;
+    info.integrated = machine_.integrated;
+    info.pageable = machine_.pageable;
+    info.registers = machine_.registers;
     return 0;
   }
   int open(int device, void* stream) noexcept override {
@@ -185,6 +194,26 @@ class EmulatedDriver final : public cuda::Driver {
     auto* const block = static_cast<std::byte*>(memory) - 256;
     machine_.pinned -= *reinterpret_cast<std::size_t*>(block);
     std::free(block);
+  }
+
+  int lend(const void* host, std::size_t bytes) noexcept override {
+    if (const int code = enqueued(); code != 0) return code;
+    if (!machine_.integrated || !machine_.registers) return 801;  // cudaErrorNotSupported
+    return !machine_.refuses && machine_.lent.lend(host, bytes) ? 0 : error_lent_already;
+  }
+  int lent_address(const void* host, const void*& device) noexcept override {
+    if (const int code = enqueued(); code != 0) return code;
+    device = machine_.lent.address(host);
+    return device == nullptr ? 1 : 0;  // cudaErrorInvalidValue
+  }
+  int give_back(const void* host) noexcept override {
+    idle("cudaHostUnregister");
+    const bool lost = machine_.lost;  // with a device its mappings go
+    const int code = enqueued();
+    if (code != 0 && !lost) return code;
+    if (machine_.lent.give_back(host)) return code;
+    if (!lost) machine_.device.reports.add("cudaHostUnregister of what is not lent");
+    return error_not_lent;
   }
 
   int upload(void* device, const void* host, std::size_t bytes) noexcept override {

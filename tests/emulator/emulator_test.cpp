@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "tests/catch.hpp"
+#include "tests/emulator/lent.hpp"
 
 using namespace kinglet;
 using cuda::View;
@@ -118,6 +119,39 @@ TEST_CASE("a kernel runs, whatever the order of its threads") {
     REQUIRE(bench.device.read(out.data(), bench.args.out.data, out.size() * 4));
     for (std::size_t i = 0; i < out.size(); ++i) CHECK(out[i] == static_cast<std::int32_t>(i / 96 * 96 + 95 - i % 96));
   }
+}
+
+TEST_CASE("kernels read memory of the host where it is lent, and nowhere else") {
+  constexpr std::size_t n = 64;
+  struct alignas(4096) Pages {
+    std::int32_t numbers[n];
+  };
+  const auto pages = std::make_unique<Pages>();
+  std::iota(pages->numbers, pages->numbers + n, 0);
+  Bench bench(n);
+  emulator::LentMemory lent(bench.device);
+  const auto reports = [&](const void* in) {
+    bench.device.reports = {};
+    bench.args.in = {static_cast<const std::int32_t*>(in), n};
+    bench.device.launch<Reverse>("reverse", {{1, 1, 1}, n, n * 4}, bench.args);
+    return bench.device.reports.text();
+  };
+  CHECK(has(reports(pages.get()), "out of bounds"));
+  REQUIRE(lent.lend(pages.get(), sizeof pages->numbers));
+  CHECK_FALSE(lent.lend(pages->numbers + 4, 16));  // some of it is
+  CHECK(bench.device.allocations() == 2);
+  const auto* const at = static_cast<const std::byte*>(lent.address(pages.get()));
+  CHECK(reports(at) == "");
+  CHECK(has(reports(at + 4), "out of bounds"));
+  CHECK(has(reports(pages.get()), "out of bounds"));  // not at the host's address
+  CHECK(lent.give_back(pages.get()));
+  CHECK_FALSE(lent.give_back(pages.get()));
+  CHECK(has(reports(at), "out of bounds"));
+  REQUIRE(lent.lend(pages.get(), sizeof pages->numbers));
+  bench.device.reports = {};
+  pages->numbers[3] = 0;
+  CHECK(lent.give_back(pages.get()));
+  CHECK(has(bench.device.reports.text(), "not what it was"));
 }
 
 TEST_CASE("planted faults are found") {

@@ -163,13 +163,15 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 /// A backend that lives in its own memory, with a model placed in it.
 class Placed {
  public:
-  /// @param make  the shape that this backend is to have, from the model's
-  Placed(const ops::BackendInfo& info, const HandModel& model, ops::ContextShape shape, const Hooks& hooks = {})
+  /// @param lent  what the backend is to read where it lies
+  Placed(const ops::BackendInfo& info, const HandModel& model, ops::ContextShape shape, const Hooks& hooks = {},
+         ops::HostMemory lent = {})
       : info_(info), memory_(hooks), ops_(model.ops), shape_(shape) {
     auto created = info.create(shape, hooks, memory_);
     error = created.error();
     if (!created) return;
     backend_ = *created;
+    if (!lent.empty()) error = backend_->lend(lent).error();
     for (ops::Op& op : ops_) {
       const auto use = op.kind == ops::OpKind::embed ? ops::WeightUse::lookup : ops::WeightUse::product;
       std::size_t count = 0;

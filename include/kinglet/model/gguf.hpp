@@ -93,6 +93,9 @@ class KINGLET_API Gguf {
   bool packed() const noexcept;              ///< written by `kinglet pack`
   bool mapped() const noexcept;
   std::size_t mapped_bytes() const noexcept;  ///< that still count as mapped
+  /// The mapped bytes of part i of the file, from the start of a page on; empty past the last part, or where it is not
+  /// mapped.
+  std::span<const std::byte> mapping(std::size_t i) const noexcept;
 
   /// Gives a tensor's pages back where the file is mapped: a backend has taken its data over. They must not be read
   /// again.

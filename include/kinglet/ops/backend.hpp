@@ -107,6 +107,7 @@ struct ContextShape {
   unsigned threads = 1;
   std::uint32_t device = 0;  ///< which of the machine's GPUs, for a backend that uses one
   void* stream = nullptr;    ///< the host's queue of that GPU (cuda: a cudaStream_t); null = one of its own
+  bool lent = false;         ///< matrices stay in the memory that Backend::lend() takes, where their order suits
 
   /// Bytes of one page: keys and values of 16 tokens in every layer.
   std::size_t page_bytes() const noexcept {
@@ -169,12 +170,19 @@ struct DeviceMemory {
   std::uint64_t free = 0;
 };
 
+/// Memory of the host: the mapped parts of a model's file.
+using HostMemory = std::span<const std::span<const std::byte>>;
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual const char* name() const noexcept = 0;
 
+  /// Takes memory of the host to read matrices from where they lie, before any of them is placed: whole pages, which
+  /// stay mapped and unchanged until the backend is destroyed. All of it or, with an error, nothing; then matrices are
+  /// copied. unsupported, backend, out_of_memory.
+  virtual Status lend(HostMemory) noexcept { return Error{Errc::unsupported, "this backend borrows no memory"}; }
   /// Prepares for all matrices, whose placed_bytes() are `bytes` together, so that they may lie in one block; it is
   /// place() that counts them. out_of_memory.
   virtual Status reserve(std::size_t /*bytes*/) noexcept { return {}; }
@@ -239,7 +247,8 @@ struct BackendInfo {
   DeviceMemory (*memory)(std::uint32_t device) noexcept;  ///< zeros where there is no such device
   /// Bytes create() will take from its memory. 0 where the shape's sizes overflow.
   std::size_t (*bytes)(const ContextShape& shape) noexcept;
-  /// Bytes that place() will take for a matrix; 0 = it stays where it is.
+  /// Bytes that place() will take for a matrix; 0 = it stays where it is. Where the shape says `lent`: for one that
+  /// lies in lent memory.
   std::size_t (*placed_bytes)(const ContextShape& shape, const WeightView& weight, WeightUse use) noexcept;
   /// The backend lives in `memory`; see BackendDeleter. out_of_memory, backend.
   Result<Backend*> (*create)(const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept;
@@ -254,6 +263,9 @@ struct BackendInfo {
   /// @param shape  `first`'s, but for max_rows, max_logits and max_sequences
   /// out_of_memory
   Result<Backend*> (*create_beside)(Backend& first, const ContextShape& shape, core::Memory& memory) noexcept = nullptr;
+  /// Would a backend of this shape, made now, lend() that memory? Tries it and takes it back. unsupported: its device
+  /// has memory of its own, or is not to be had (create() will say why); else as lend(). Null: none would.
+  Status (*lends)(const ContextShape& shape, HostMemory memory) noexcept = nullptr;
 };
 
 /// All backends of this build, best first.
