@@ -58,16 +58,27 @@ struct SampledRow {
   float logit, max;
 };
 
-/// The choice of a token from a row of logits; see ops::SampleRequest. One block.
-struct SampleArgs {
-  View<const float> logits;         ///< [vocab]
-  View<float> values;               ///< scratch, [vocab]: logits after the penalties
-  View<const std::int32_t> window;  ///< what the penalties look at; null: nothing
-  View<SampledRow> out;             ///< [1]
+/// By what a token is chosen; see ops::SampleRequest.
+struct ChoiceRules {
   std::uint64_t random;
   float repetition, presence, frequency;
   float top_p, floor, temperature;
   std::uint32_t top_k;
+  std::uint32_t logits;        ///< row
+  std::uint32_t window_first;  ///< of the tokens that the penalties look at
+  std::uint32_t window;        ///< how many these are; 0: there are no penalties
+
+  bool operator==(const ChoiceRules&) const = default;
+};
+
+/// Choices of tokens, each from a row of logits by one block.
+struct SampleArgs {
+  View<const float> logits;          ///< [rows][vocab]
+  View<float> values;                ///< scratch, [choices][vocab]: logits after the penalties
+  View<const ChoiceRules> rules;     ///< [choices]
+  View<const std::int32_t> windows;  ///< of all choices
+  View<SampledRow> out;              ///< [choices]
+  std::uint32_t vocab;
 };
 
 /// What becomes of an output y of a product.

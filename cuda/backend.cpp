@@ -191,8 +191,9 @@ Status CudaBackend::begin(const ops::Batch& batch) noexcept {
     if (const Status s = check(driver_->wait(step_mark), "a step's kernels"); !s) return s;
   }
   batch_ = batch;
-  fetched_ = finished_ = logits_fetched_ = replayed_ = false;
+  fetched_ = finished_ = replayed_ = false;
   finish_status_ = {};
+  if (const Status s = foresee(batch.choices); !s) return s;
   return upload_step(batch);
 }
 

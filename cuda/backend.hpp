@@ -124,8 +124,19 @@ class CudaBackend final : public ops::Backend {
   Status download(std::size_t to, std::size_t from, std::size_t bytes) noexcept;
   /// Waits for all that was enqueued.
   Status wait_for_step() noexcept;
-  Status fetch_logits() noexcept;
-  Status enqueue_sample(const ops::SampleRequest& request) noexcept;
+  Status download_logits(std::size_t first, std::size_t n) noexcept;
+  Status fetch_logits(std::uint32_t i) noexcept;
+
+  // choices.cpp
+  static constexpr std::uint32_t none = 0xffffffff;
+  Status check_choice(const ops::SampleRequest& request) const noexcept;
+  Status upload_choices(std::size_t first, std::span<const ops::SampleRequest> requests) noexcept;
+  Status foresee(std::span<const ops::SampleRequest> requests) noexcept;
+  Status choose(std::size_t first, std::uint32_t n) noexcept;
+  Status choose_now(std::size_t at, const ops::SampleRequest& request) noexcept;
+  Status fetch_choices() noexcept;
+  std::uint32_t find_choice(std::uint32_t logits) const noexcept;
+  bool is_choice(std::uint32_t i, const ops::SampleRequest& request) const noexcept;
 
   // run.cpp
   Status embed(const ops::WeightView& weight) noexcept;
@@ -201,7 +212,9 @@ class CudaBackend final : public ops::Backend {
 
   ops::Batch batch_;
   bool step_set_ = false;  // the step's mark is set
-  bool fetched_ = false, finished_ = false, logits_fetched_ = false;
+  bool fetched_ = false, finished_ = false;
+  std::uint32_t foreseen_ = 0;  // choices that the step makes
+  bool chosen_ = false;         // they are enqueued
   Status finish_status_;
   std::uint32_t last_position_ = 0;
   std::uint32_t stretches_ = 0;  // that attention looks at

@@ -44,7 +44,9 @@ constexpr Launch launch_gate(std::uint32_t n, std::uint32_t shared) noexcept {
   return {{n, 1, 1}, gate_threads, shared};
 }
 
-constexpr Launch launch_sample(std::uint32_t shared) noexcept { return {{1, 1, 1}, sample_threads, shared}; }
+constexpr Launch launch_sample(std::uint32_t choices, std::uint32_t shared) noexcept {
+  return {{choices, 1, 1}, sample_threads, shared};
+}
 
 constexpr Launch launch_product_few(std::uint32_t outputs, std::uint32_t n, std::uint32_t shared) noexcept {
   return {{parts(outputs, few_outputs), parts(n, few_rows), 1}, few_outputs * few_rows, shared};

@@ -62,9 +62,11 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   l.bad = device.take({rows, sizeof(std::uint32_t)});
   l.rotary = device.take({pairs, sizeof(std::uint64_t)});
   l.vectors = device.take({l.vector_floats, f});
-  l.values = device.take({s.vocab, f});
-  l.window = device.take({sample_window, sizeof(std::int32_t)});
-  l.sampled = device.take({sizeof(SampledRow)});
+  l.choices = std::size_t{std::min(s.max_sequences, s.max_logits)} + 1;
+  l.values = device.take({l.choices, s.vocab, f});
+  l.rules = device.take({l.choices, sizeof(ChoiceRules)});
+  l.windows = device.take({l.choices, sample_window, sizeof(std::int32_t)});
+  l.sampled = device.take({l.choices, sizeof(SampledRow)});
   const std::size_t element = s.kv == ops::KvFormat::fp16 ? 2 : 4;
   l.pool = device.take({s.pages, 2 * element, s.layers, s.kv_heads, head_dim, ops::page_tokens});
   l.device_bytes = device.total();
@@ -74,8 +76,9 @@ DeviceLayout device_layout(const ops::ContextShape& s) noexcept {
   l.host_logits = pinned.take({s.max_logits, s.vocab, f});
   l.host_hidden = pinned.take({rows, dim, f});
   l.host_bad = pinned.take({rows, sizeof(std::uint32_t)});
-  l.host_window = pinned.take({sample_window, sizeof(std::int32_t)});
-  l.host_sampled = pinned.take({sizeof(SampledRow)});
+  l.host_rules = pinned.take({l.choices, sizeof(ChoiceRules)});
+  l.host_windows = pinned.take({l.choices, sample_window, sizeof(std::int32_t)});
+  l.host_sampled = pinned.take({l.choices, sizeof(SampledRow)});
   l.staging = pinned.take({2, staging_bytes});
   l.pinned_bytes = pinned.total();
   l.ok = l.device_bytes != 0 && l.pinned_bytes != 0;

@@ -40,9 +40,11 @@ struct DeviceLayout {
   std::size_t rotary;      ///< [pairs] uint64
   std::size_t vectors;     ///< room for every vector that a model's operations may have
   std::size_t vector_floats;
-  std::size_t values;   ///< [vocab], scratch of a choice
-  std::size_t window;   ///< [sample_window] int32
-  std::size_t sampled;  ///< a SampledRow
+  std::size_t choices;  ///< as many as a step may foresee, and one that it has not foreseen
+  std::size_t values;   ///< [choices][vocab], scratch of a choice
+  std::size_t rules;    ///< [choices] ChoiceRules
+  std::size_t windows;  ///< [choices][sample_window] int32
+  std::size_t sampled;  ///< [choices] SampledRow
   std::size_t pool;     ///< [pages][page_bytes]
   std::size_t device_bytes;
 
@@ -51,7 +53,8 @@ struct DeviceLayout {
   std::size_t host_logits;
   std::size_t host_hidden;  ///< also the way of rows that cross to or from another backend
   std::size_t host_bad;
-  std::size_t host_window;
+  std::size_t host_rules;
+  std::size_t host_windows;
   std::size_t host_sampled;
   std::size_t staging;  ///< [2][staging_bytes]
   std::size_t pinned_bytes;

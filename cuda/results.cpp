@@ -21,10 +21,11 @@ Status CudaBackend::wait_for_step() noexcept {
   return check(driver_->wait(step_mark), "a step's kernels");
 }
 
-/// Enqueues the way back of what is always looked at, and of states; logits stay.
+/// Enqueues the way back of what will be looked at: of the logits, the rows of which nothing was to be chosen.
 Status CudaBackend::fetch() noexcept {
   if (fetched_) return {};
   fetched_ = true;
+  if (const Status s = fetch_choices(); !s) return s;
   const std::size_t hidden = batch_.hidden.size() * shape_.dim * sizeof(float);
   if (const Status s = download(layout_.host_hidden, layout_.hidden, hidden); !s) return s;
   if (const Status s = download(layout_.host_bad, layout_.bad, rows() * sizeof(std::uint32_t)); !s) return s;
@@ -55,20 +56,26 @@ Result<bool> CudaBackend::finish(bool wait) noexcept {
   return true;
 }
 
-Status CudaBackend::fetch_logits() noexcept {
-  if (const Status s = complete(); !s || logits_fetched_) return s;
+/// Of `n` rows from row `first` on.
+Status CudaBackend::download_logits(std::size_t first, std::size_t n) noexcept {
+  const std::size_t row = shape_.vocab * sizeof(float);
+  return download(layout_.host_logits + first * row, layout_.logits + first * row, n * row);
+}
+
+/// @param i  a row that fetch() has left on the device
+Status CudaBackend::fetch_logits(std::uint32_t i) noexcept {
   const Entered entered(*driver_);
   if (const Status s = check(entered.code, "making the device current"); !s) return s;
-  const std::size_t bytes = batch_.logits.size() * shape_.vocab * sizeof(float);
-  if (const Status s = download(layout_.host_logits, layout_.logits, bytes); !s) return s;
-  if (const Status s = wait_for_step(); !s) return s;
-  logits_fetched_ = true;
-  return {};
+  if (const Status s = download_logits(i, 1); !s) return s;
+  return wait_for_step();
 }
 
 Result<std::span<const float>> CudaBackend::logits(std::uint32_t i) noexcept {
   if (i >= batch_.logits.size()) return core::fail(Errc::invalid_argument, "the step has no logits row {}", i);
-  if (const Status s = fetch_logits(); !s) return s.error();
+  if (const Status s = complete(); !s) return s.error();
+  if (find_choice(i) != none) {
+    if (const Status s = fetch_logits(i); !s) return s.error();
+  }
   return std::span<const float>(pinned<float>(layout_.host_logits) + std::size_t{i} * shape_.vocab, shape_.vocab);
 }
 
@@ -82,56 +89,6 @@ std::int32_t CudaBackend::bad_layer(std::uint32_t row) noexcept {
   if (row >= rows()) return -1;
   if (!complete()) return 0;  // nothing of a failed step is to be trusted
   return static_cast<std::int32_t>(pinned<std::uint32_t>(layout_.host_bad)[row]);
-}
-
-bool CudaBackend::samples(const ops::SampleRequest& request) const noexcept {
-  return request.window.size() <= sample_window;
-}
-
-Result<ops::Sampled> CudaBackend::sample(const ops::SampleRequest& request) noexcept {
-  if (request.logits >= batch_.logits.size()) {
-    return core::fail(Errc::invalid_argument, "the step has no logits row {}", request.logits);
-  }
-  if (!samples(request)) return Error{Errc::unsupported, "the penalties look at more tokens than the device takes"};
-  for (const std::int32_t token : request.window) {
-    if (token >= 0 && static_cast<std::uint32_t>(token) < shape_.vocab) continue;
-    return core::fail(Errc::invalid_argument, "sampler: the history holds token {}, the vocabulary has {}", token,
-                      shape_.vocab);
-  }
-  if (const Status s = complete(); !s) return s.error();  // and what the last choice read of pinned memory is free
-  const Entered entered(*driver_);
-  if (const Status s = check(entered.code, "making the device current"); !s) return s.error();
-  if (const Status s = enqueue_sample(request); !s) return s.error();
-  if (const Status s = download(layout_.host_sampled, layout_.sampled, sizeof(SampledRow)); !s) return s.error();
-  if (const Status s = wait_for_step(); !s) return s.error();
-  const SampledRow& row = *pinned<SampledRow>(layout_.host_sampled);
-  return ops::Sampled{row.token, row.finite != 0, row.logit, row.max, row.sum};
-}
-
-Status CudaBackend::enqueue_sample(const ops::SampleRequest& request) noexcept {
-  SampleArgs a{};
-  const std::size_t vocab = shape_.vocab, n = request.window.size();
-  a.logits = view<const float>(layout_.logits + request.logits * vocab * sizeof(float), vocab);
-  a.values = view<float>(layout_.values, vocab);
-  a.out = view<SampledRow>(layout_.sampled, 1);
-  if (n != 0) {
-    a.window = view<const std::int32_t>(layout_.window, n);
-    auto* const window = pinned<std::int32_t>(layout_.host_window);
-    std::copy(request.window.begin(), request.window.end(), window);
-    const Status s =
-        check(driver_->upload(view<std::int32_t>(layout_.window, n).data, window, n * sizeof(std::int32_t)),
-              "cudaMemcpyAsync to the device");
-    if (!s) return s;
-  }
-  a.random = request.random;
-  a.repetition = request.repetition;
-  a.presence = request.presence;
-  a.frequency = request.frequency;
-  a.top_p = request.top_p;
-  a.floor = request.floor;
-  a.temperature = request.temperature;
-  a.top_k = request.top_k;
-  return launch(KernelKind::sample, {}, launch_sample(SampleRow::shared_bytes), a);
 }
 
 Status CudaBackend::read_rows(std::span<float> x) noexcept {

@@ -277,6 +277,10 @@ Status CudaBackend::output(const ops::Op& op) noexcept {
     const auto out = view<float>(layout_.logits, batch_.logits.size() * shape_.vocab);
     if (const Status s = product(op, 0, out, shape_.vocab, 0, Epilogue::store); !s) return s;
   }
+  if (foreseen_ != 0) {
+    if (const Status s = choose(0, foreseen_); !s) return s;
+    chosen_ = true;
+  }
   return fetch();
 }
 

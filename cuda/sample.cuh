@@ -1,6 +1,7 @@
 // cuda/sample.cuh: which token comes next? The sampler's stages of sample/sampler.hpp that numbers alone describe.
 //
-// Floor: the row of logits read once. It is read some ten times, out of the caches but for the first, and by one block.
+// Floor: the row of logits read once. It is read some ten times, out of the caches but for the first, by one block; the
+// rows of a step have one each.
 // All sums are of integers (ops/token_key.hpp), so that any order gives the same. Nothing is sorted: top-k and top-p
 // are each one key, found byte by byte, that the candidates' keys are not above. Not measured yet.
 #pragma once
@@ -21,10 +22,12 @@ struct SampleRow {
 
   template <class Thread>
   KINGLET_DEVICE static void run(const Thread& t, const Args& a) {
-    const auto logits = t.global(a.logits);
-    const auto values = t.global(a.values);
-    const auto out = t.global(a.out);
-    const auto n = static_cast<std::uint32_t>(a.logits.count);
+    const std::size_t choice = t.block(0);
+    const ChoiceRules rules = t.global(a.rules)[choice];
+    const std::uint32_t n = a.vocab;
+    const auto logits = t.global(a.logits) + std::size_t{rules.logits} * n;
+    const auto values = t.global(a.values) + choice * n;
+    const auto out = t.global(a.out) + choice;
     SampledRow result{0, -1, 0, 0.0f, 0.0f};
     std::uint64_t best = take(t, logits, values, n);
     if (best != 0) {
@@ -38,12 +41,12 @@ struct SampleRow {
     std::uint64_t sum = 0;
     for (std::uint32_t i = t.thread(); i < n; i += max_threads) sum += ops::weight_of(logits[i], result.max, 1.0f);
     result.sum = total(t, sum);
-    if (a.window) {
-      penalise(t, a, values);
+    if (rules.window != 0) {
+      penalise(t, rules, t.global(a.windows) + rules.window_first, values);
       best = largest(t, values, n);
     }
     result.token = static_cast<std::int32_t>(ops::key_token(best));
-    if (a.temperature > 0.0f) result.token = static_cast<std::int32_t>(draw(t, a, values, n, best));
+    if (rules.temperature > 0.0f) result.token = static_cast<std::int32_t>(draw(t, rules, values, n, best));
     if (t.thread() != 0) return;
     result.logit = logits[static_cast<std::uint32_t>(result.token)];
     out[0] = result;
@@ -96,10 +99,10 @@ struct SampleRow {
   }
 
   /// A token's first place in the window answers for all of them.
-  template <class Thread, class Values>
-  KINGLET_DEVICE static void penalise(const Thread& t, const Args& a, const Values& values) {
-    const auto window = t.global(a.window);
-    const auto n = static_cast<std::uint32_t>(a.window.count);
+  template <class Thread, class Window, class Values>
+  KINGLET_DEVICE static void penalise(const Thread& t, const ChoiceRules& a, const Window& window,
+                                      const Values& values) {
+    const std::uint32_t n = a.window;
     for (std::uint32_t i = t.thread(); i < n; i += max_threads) {
       const std::int32_t token = window[i];
       std::uint32_t earlier = 0, count = 0;
@@ -170,7 +173,7 @@ struct SampleRow {
 
   /// Stages 4 to 8 with a temperature above 0.
   template <class Thread, class Values>
-  KINGLET_DEVICE static std::uint32_t draw(const Thread& t, const Args& a, const Values& values, std::uint32_t n,
+  KINGLET_DEVICE static std::uint32_t draw(const Thread& t, const ChoiceRules& a, const Values& values, std::uint32_t n,
                                            std::uint64_t best) {
     const float max = ops::key_logit(best);
     std::uint64_t limit = all_keys;

@@ -268,6 +268,7 @@ class Loader {
     plan.requests.reserve(options_.max_sessions);
     plan.waiting.reserve(options_.max_sessions);
     plan.logits.reserve(shape.max_logits);
+    plan.choices.reserve(shape.max_logits);
     plan.hidden.reserve(shape.max_rows);
   }
 

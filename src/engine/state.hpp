@@ -75,6 +75,7 @@ struct OpenPlan {
       : rows(memory),
         sequences(memory),
         logits(memory),
+        choices(memory),
         hidden(memory),
         slots(memory),
         logit_of(memory),
@@ -89,16 +90,17 @@ struct OpenPlan {
   std::uint64_t made = 0;  ///< how many there were
 
   bool open = false;
-  std::pmr::vector<ops::Row> rows;            ///< capacity: max_rows
-  std::pmr::vector<ops::Sequence> sequences;  ///< capacity: max_sequences
-  std::pmr::vector<std::uint32_t> logits;     ///< capacity: max_logits
-  std::pmr::vector<std::uint32_t> hidden;     ///< capacity: max_rows
-  std::pmr::vector<SessionSlot*> slots;       ///< [sequences]; null = what was computed is dropped
-  std::pmr::vector<std::int32_t> logit_of;    ///< [sequences] index into `logits` of the row to sample from, or -1
-  std::pmr::vector<std::uint32_t> pages;      ///< of all sequences: a session may close before its plan is done
-  std::pmr::vector<batch::Request> requests;  ///< capacity: max_sessions; what the batcher chose from
-  std::pmr::vector<SessionSlot*> waiting;     ///< [requests]
-  std::size_t op = 0;                         ///< the cursor: [0, ops], then sampling
+  std::pmr::vector<ops::Row> rows;               ///< capacity: max_rows
+  std::pmr::vector<ops::Sequence> sequences;     ///< capacity: max_sequences
+  std::pmr::vector<std::uint32_t> logits;        ///< capacity: max_logits
+  std::pmr::vector<ops::SampleRequest> choices;  ///< capacity: max_logits; those that the backend can make
+  std::pmr::vector<std::uint32_t> hidden;        ///< capacity: max_rows
+  std::pmr::vector<SessionSlot*> slots;          ///< [sequences]; null = what was computed is dropped
+  std::pmr::vector<std::int32_t> logit_of;       ///< [sequences] index into `logits` of the row to sample from, or -1
+  std::pmr::vector<std::uint32_t> pages;         ///< of all sequences: a session may close before its plan is done
+  std::pmr::vector<batch::Request> requests;     ///< capacity: max_sessions; what the batcher chose from
+  std::pmr::vector<SessionSlot*> waiting;        ///< [requests]
+  std::size_t op = 0;                            ///< the cursor: [0, ops], then sampling
   std::uint32_t phase = 0;
   std::uint32_t tile = 0;  ///< or, while sampling, the sequence
 };

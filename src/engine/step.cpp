@@ -31,11 +31,21 @@ Status add_sequence(OpenPlan& plan, SessionSlot& slot, std::uint32_t rows) noexc
   return copy->tokens == 0 ? Status() : plan.backend->copy_page(copy->from, copy->to, copy->tokens);
 }
 
+/// The next token will be chosen after the plan's last row.
+void add_choice(OpenPlan& plan, SessionSlot& slot) noexcept {
+  const auto logits = static_cast<std::uint32_t>(plan.logits.size());
+  plan.logit_of.back() = static_cast<std::int32_t>(logits);
+  plan.logits.push_back(static_cast<std::uint32_t>(plan.rows.size() - 1));
+  const auto choice = slot.sampler.request(logits, slot.history, slot.history.size());
+  if (choice && plan.backend->samples(*choice)) plan.choices.push_back(*choice);
+}
+
 void clear(OpenPlan& plan) noexcept {
   plan.open = false;
   plan.rows.clear();
   plan.sequences.clear();
   plan.logits.clear();
+  plan.choices.clear();
   plan.hidden.clear();
   plan.slots.clear();
   plan.logit_of.clear();
@@ -47,7 +57,7 @@ void clear(OpenPlan& plan) noexcept {
 
 Status begin_plan(EngineState& state, OpenPlan& plan) noexcept {
   plan.open = true;
-  const Status begun = plan.backend->begin({plan.rows, plan.sequences, plan.logits, plan.hidden});
+  const Status begun = plan.backend->begin({plan.rows, plan.sequences, plan.logits, plan.hidden, plan.choices});
   if (!begun) abandon(state, plan);
   return begun;
 }
@@ -190,9 +200,7 @@ Status make_plan(EngineState& state, OpenPlan& plan) noexcept {
       abandon(state, plan);
       return status;
     }
-    if (!samples) continue;
-    plan.logit_of.back() = static_cast<std::int32_t>(plan.logits.size());
-    plan.logits.push_back(static_cast<std::uint32_t>(plan.rows.size() - 1));
+    if (samples) add_choice(plan, slot);
   }
   if (plan.rows.empty()) {
     end_plan(plan);

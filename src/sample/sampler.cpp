@@ -117,7 +117,6 @@ struct Sampler::State {
   Status adjust(std::span<const float> logits, std::span<const std::int32_t> history) noexcept;
   Result<std::int32_t> choose(std::span<const float> from, float max, std::uint64_t position) noexcept;
   void report(std::span<const float> logits, float max, Choice& choice) noexcept;
-  bool request(std::span<const std::int32_t> history, std::uint64_t position, ops::SampleRequest& r) const noexcept;
 };
 
 void Sampler::Deleter::operator()(State* state) const noexcept {
@@ -274,13 +273,14 @@ Result<Choice> Sampler::sample(std::span<const float> logits, std::span<const st
   return choice;
 }
 
-/// What a backend would be asked for. @return false: an option is set that only the host knows
-bool Sampler::State::request(std::span<const std::int32_t> history, std::uint64_t position,
-                             ops::SampleRequest& r) const noexcept {
-  const SamplerOptions& o = options;
-  if (!o.bias.empty() || !o.banned.empty() || o.dry_multiplier > 0.0f || o.typical_p < 1.0f || o.logprobs > 0) {
-    return false;
-  }
+std::optional<ops::SampleRequest> Sampler::request(std::uint32_t logits, std::span<const std::int32_t> history,
+                                                   std::uint64_t position) const noexcept {
+  if (!state_) return {};
+  const SamplerOptions& o = state_->options;
+  if (!o.bias.empty() || !o.banned.empty() || o.dry_multiplier > 0.0f || o.typical_p < 1.0f || o.logprobs > 0)
+    return {};
+  ops::SampleRequest r;
+  r.logits = logits;
   if (o.repetition_penalty != 1.0f || o.frequency_penalty != 0.0f || o.presence_penalty != 0.0f) {
     const std::size_t last = o.penalty_last_n < 0 ? history.size() : static_cast<std::size_t>(o.penalty_last_n);
     r.window = history.last(std::min(last, history.size()));
@@ -293,21 +293,20 @@ bool Sampler::State::request(std::span<const std::int32_t> history, std::uint64_
   r.floor = o.min_p > 0.0f ? core::log_f32(o.min_p) : -infinity;
   r.temperature = o.temperature;
   r.random = random_bits(o.seed, position);
-  return true;
+  return r;
 }
 
 Result<Choice> Sampler::sample(ops::Backend& backend, std::uint32_t logits, std::span<const std::int32_t> history,
                                std::uint64_t position) noexcept {
   if (!state_) return moved_from();
   const core::FloatEnvironment environment;
-  ops::SampleRequest request;
-  request.logits = logits;
-  if (!state_->request(history, position, request) || !backend.samples(request)) {
+  const auto asked = request(logits, history, position);
+  if (!asked || !backend.samples(*asked)) {
     const auto row = backend.logits(logits);
     if (!row) return row.error();
     return sample(*row, history, position);
   }
-  const auto sampled = backend.sample(request);
+  const auto sampled = backend.sample(*asked);
   if (!sampled) return sampled.error();
   if (!sampled->finite) return not_finite();
   if (sampled->token < 0) return all_banned();

@@ -277,7 +277,7 @@ TEST_CASE("a device that is lost, or out of memory, at any call of a load or a s
 TEST_CASE("a step comes back while the GPU works, on the host's stream if it has one, and a later one commits") {
   EngineOptions options = small_options();
   Loaded cpu(model_bytes(), options, &scalar_backend());
-  const auto expected = cpu.generate({});
+  std::vector<std::int32_t> expected = cpu.generate({});
   int host = 0;
   options.stream = &host;
   CHECK(std::string(Loaded(model_bytes(), options, &scalar_backend()).error.message).find("stream") !=
@@ -288,28 +288,36 @@ TEST_CASE("a step comes back while the GPU works, on the host's stream if it has
   CHECK(machine.stream == &host);
   CHECK(gpu.generate({}) == expected);  // without a budget it waits
 
-  const auto steps = [&](int slowness) {
+  const auto steps = [&](int slowness, const SamplerOptions& sampling) {
     machine.slowness = slowness;
     const auto slot = engine::open_slot(*gpu.state, {});
     REQUIRE(slot.ok());
     GenerateOptions generate;
     generate.max_new_tokens = 6;
     generate.ignore_end = true;
+    generate.sampling = sampling;
     REQUIRE(engine::submit(**slot, "the thing", generate).ok());
     std::vector<std::int32_t> ids;
     int count = 0;
+    const std::size_t waits = machine.waits;
     for (; count < 1000 && (*slot)->state.load() == SessionState::running; ++count) {
       const auto report = engine::step(*gpu.state, std::chrono::nanoseconds(0));
       REQUIRE(report.ok());
       CHECK(report->pieces == 1);
       if ((*slot)->has_event) ids.push_back((*slot)->event.id);
     }
+    CHECK(machine.waits == waits);
     CHECK(ids == expected);
     engine::close_slot(**slot);
     engine::reap(*gpu.state);
     engine::drop(gpu.state);
     return count;
   };
-  const int fast = steps(0);
-  CHECK(steps(3) > fast + 6);
+  const int fast = steps(0, {});
+  CHECK(steps(3, {}) > fast + 6);
+  for (const SamplerOptions& sampling :
+       samplings()) {  // by the GPU and by the host: what they need comes with the step
+    expected = cpu.generate(sampling);
+    (void)steps(3, sampling);
+  }
 }

@@ -2,6 +2,7 @@
 #include <kinglet/sample/sampler.hpp>
 
 #include "tests/catch.hpp"
+#include "tests/cuda/choices.hpp"
 #include "tests/data.hpp"
 #include "tests/ops/hand_model.hpp"
 
@@ -87,15 +88,9 @@ TEST_CASE("on a GPU, tokens are chosen as on the CPU", "[gpu][small]") {
   (void)placed.all(session, 12);
   auto sampler = sample::Sampler::create(1500, std::pmr::get_default_resource());
   REQUIRE(sampler.ok());
+  compare_foreseen(*gpu, model, [](std::size_t) {});
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
-    sample::SamplerOptions options;
-    options.seed = seed;
-    options.temperature = seed % 4 == 0 ? 0.0f : 0.5f * static_cast<float>(seed % 4);
-    options.top_k = seed % 3 == 0 ? 0 : 50;
-    options.top_p = seed % 5 == 0 ? 1.0f : 0.8f;
-    options.min_p = seed % 7 == 0 ? 0.01f : 0.0f;
-    options.repetition_penalty = seed % 2 == 0 ? 1.0f : 1.2f;
-    REQUIRE(sampler->configure(options).ok());
+    REQUIRE(sampler->configure(nth_options(seed)).ok());
     const auto expected = sampler->sample(*placed->logits(3), session.tokens, seed);
     const auto got = sampler->sample(*placed, 3, session.tokens, seed);
     REQUIRE(expected.ok());

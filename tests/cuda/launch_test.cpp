@@ -24,7 +24,7 @@ TEST_CASE("every launch fits every chip, from one row to the largest step") {
       for (const std::uint32_t rows : {1u, 7u, 8u, 9u, 63u, 64u, 65u, 4096u, most_rows}) {
         CHECK(fits(launch_rows(rows, PrepareRow<Form::int8>::shared_bytes), chip));
         CHECK(fits(launch_gate(rows, GateRow::shared_bytes), chip));
-        CHECK(fits(launch_sample(SampleRow::shared_bytes), chip));
+        CHECK(fits(launch_sample(rows, SampleRow::shared_bytes), chip));
         for (const std::uint32_t outputs : {m.dim, m.ffn, m.vocab, m.kv_heads * std::min(m.head_dim, 128u)}) {
           const Launch few = launch_product_few(outputs, rows, ProductOfGroups<Format::q4_k, Form::fp8>::shared_bytes);
           const Launch many = launch_product_many(outputs, rows);
@@ -89,7 +89,7 @@ TEST_CASE("the kernels' constants are those of their launches") {
   CHECK(launch_product_many(1, 1).threads == ProductOfHalves<Format::q4_0>::max_threads);
   CHECK(launch_rows(1, 0).threads == PrepareRow<Form::halves>::max_threads);
   CHECK(launch_gate(1, 0).threads == GateRow::max_threads);
-  CHECK(launch_sample(0).threads == SampleRow::max_threads);
+  CHECK(launch_sample(1, 0).threads == SampleRow::max_threads);
   CHECK(launch_rotate(1, 1, 0).threads == RotateAndStore::max_threads);
   CHECK(launch_attend(1, 1, 1, 0).threads == AttendStretch::max_threads);
   CHECK(launch_merge(1, 1).threads == MergeStretches::max_threads);

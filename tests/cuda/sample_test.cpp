@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tests/catch.hpp"
+#include "tests/cuda/choices.hpp"
 #include "tests/cuda/emulated.hpp"
 
 using namespace kinglet;
@@ -27,14 +28,14 @@ struct Row {
     const auto made = emulated_cuda.create(shape, {}, memory);
     REQUIRE(made.ok());
     backend = *made;
-    REQUIRE(backend->begin({{rows, 2}, {&sequence, 1}, all, {}}).ok());
   }
   ~Row() { emulated_cuda.destroy(backend, memory); }
   Row(const Row&) = delete;
   Row& operator=(const Row&) = delete;
 
-  /// Logits of the step's second row.
+  /// Logits of a step's two rows.
   void write(const std::vector<float>& logits) {
+    REQUIRE(backend->begin({{rows, 2}, {&sequence, 1}, all, {}}).ok());
     // The one array of [max_logits][vocab] floats that the test can reach is found through the layout.
     const cuda::DeviceLayout layout = cuda::device_layout(shape);
     auto* const block = static_cast<std::byte*>(machine.device.largest());
@@ -187,4 +188,20 @@ TEST_CASE("bad logits and bad histories are the CPU's errors; what the device ca
   options.penalty_last_n = -1;
   options.presence_penalty = 1.0f;
   on_host(options, std::vector<std::int32_t>(2000, 5));
+}
+
+TEST_CASE("what a step was told to choose comes with it, in one launch") {
+  ops::ContextShape shape = odd_shape();
+  shape.vocab = 300;
+  const HandModel model(shape, floats, 6);
+  emulator::Machine machine;
+  machine.device.order = emulator::Order::shuffled;
+  std::size_t calls = 0;
+  compare_foreseen(emulated_cuda, model, [&](std::size_t chosen) {
+    if (chosen == 0) calls = machine.calls;
+    CHECK(machine.calls == calls);  // it was there
+    CHECK(machine.launches["sample"] == 1);
+  });
+  CHECK(machine.launches["sample"] == 2);  // the one that was asked for with other options
+  CHECK(machine.device.reports.text() == "");
 }

@@ -58,6 +58,7 @@ struct Machine {
   void* stream = nullptr;      ///< the host's that it was opened with
   int slowness = 0;            ///< how often a mark answers that it is not reached yet
   int pending = 0;             ///< of these, how often the last one still will
+  std::size_t waits = 0;       ///< so far, for a mark that was not reached
   std::uint32_t compute = 80;
   bool integrated = false, pageable = false, registers = true;  ///< as DeviceInfo has them
   bool refuses = false;                                         ///< to take memory of the host
@@ -238,6 +239,7 @@ class EmulatedDriver final : public cuda::Driver {
     return code;
   }
   int wait(std::size_t mark) noexcept override {
+    if (machine_.pending > 0) ++machine_.waits;
     machine_.pending = 0;
     if (const int code = enqueued(); code != 0) return code;
     run_to(marked_[mark]);

@@ -221,6 +221,17 @@ class Placed {
   /// One step: `count[s]` further tokens of each session (0 = none), from position `from[s]`. All logits, row by row.
   std::vector<float> step(const std::vector<const HandSession*>& sessions, const std::vector<std::uint32_t>& from,
                           const std::vector<std::uint32_t>& count, Random* random_ranges = nullptr) {
+    error = begin_and_walk(sessions, from, count, random_ranges).error();
+    std::vector<float> out;
+    for (std::uint32_t i = 0; !error && i < all_.size(); ++i) {
+      const auto logits = backend_->logits(i);
+      error = logits.error();
+      if (logits) out.insert(out.end(), logits->begin(), logits->end());
+    }
+    return out;
+  }
+  Status begin_and_walk(const std::vector<const HandSession*>& sessions, const std::vector<std::uint32_t>& from,
+                        const std::vector<std::uint32_t>& count, Random* random_ranges = nullptr) {
     rows_.clear();
     sequences_.clear();
     all_.clear();
@@ -233,15 +244,8 @@ class Placed {
         rows_.push_back({sessions[s]->tokens[from[s] + i], from[s] + i, index});
       }
     }
-    error = backend_->begin({rows_, sequences_, all_, all_}).error();
-    if (!error) error = walk(random_ranges).error();
-    std::vector<float> out;
-    for (std::uint32_t i = 0; !error && i < all_.size(); ++i) {
-      const auto logits = backend_->logits(i);
-      error = logits.error();
-      if (logits) out.insert(out.end(), logits->begin(), logits->end());
-    }
-    return out;
+    if (const Status begun = backend_->begin({rows_, sequences_, all_, all_, choices}); !begun) return begun;
+    return walk(random_ranges);
   }
 
   /// A session's logits at all its positions, `chunk` rows at a time.
@@ -257,6 +261,7 @@ class Placed {
 
   Error error;
   std::size_t expected_bytes = 0;
+  std::vector<ops::SampleRequest> choices;  ///< of the next steps
 
  private:
   void place(const float*& vector, std::size_t n) {

@@ -131,13 +131,6 @@ struct Sequence {
   const std::uint32_t* pages = nullptr;  ///< page of each 16 positions, up to the last row's
 };
 
-struct Batch {
-  std::span<const Row> rows;
-  std::span<const Sequence> sequences;
-  std::span<const std::uint32_t> logits;  ///< rows whose logits are asked for, ascending
-  std::span<const std::uint32_t> hidden;  ///< rows whose normed last state is asked for, ascending
-};
-
 /// What a token is to be chosen by, for a backend that can: the stages of sample/sampler.hpp that these numbers set.
 struct SampleRequest {
   std::uint32_t logits = 0;  ///< index into Batch::logits
@@ -148,6 +141,16 @@ struct SampleRequest {
   float floor = 0.0f;        ///< of l - m, the natural logarithm of min_p; -infinity = off
   float temperature = 0.0f;  ///< 0 = the largest logit
   std::uint64_t random = 0;  ///< the position's random bits
+};
+
+struct Batch {
+  std::span<const Row> rows;
+  std::span<const Sequence> sequences;
+  std::span<const std::uint32_t> logits;  ///< rows whose logits are asked for, ascending
+  std::span<const std::uint32_t> hidden;  ///< rows whose normed last state is asked for, ascending
+  /// What sample() will be asked after the step, at most one of each logits row: a backend may choose along with it.
+  /// The other rows of logits will be read.
+  std::span<const SampleRequest> choices{};
 };
 
 /// The chosen token, and what its log-probability is made of.
@@ -193,7 +196,8 @@ class Backend {
   /// The same for a vector of n FP32 values.
   virtual Result<const float*> place(const float* vector, std::size_t n) noexcept = 0;
 
-  /// Takes the rows of the next step; the spans must live until its last run().
+  /// Takes the rows of the next step; the spans must live until its last run(), the windows of `choices` until this
+  /// returns.
   virtual Status begin(const Batch& batch) noexcept = 0;
   virtual std::uint32_t phases(const Op& op) const noexcept = 0;
   virtual Work work(const Op& op, std::uint32_t phase) const noexcept = 0;
@@ -214,9 +218,10 @@ class Backend {
   /// counts as input of l + 1. The layer count stands for the output.
   virtual std::int32_t bad_layer(std::uint32_t row) noexcept = 0;
 
-  /// After the output op: can sample() answer this? Then the logits need not be fetched.
+  /// Can sample() answer this, after the output op? Then the logits need not be fetched.
   virtual bool samples(const SampleRequest&) const noexcept { return false; }
-  /// invalid_argument: a token of the window is none of the vocabulary; unsupported: see samples().
+  /// At once where begin() was told of it. invalid_argument: a token of the window is none of the vocabulary;
+  /// unsupported: see samples().
   virtual Result<Sampled> sample(const SampleRequest&) noexcept {
     return Error{Errc::unsupported, "this backend leaves sampling to the host"};
   }

@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <memory>
 #include <memory_resource>
+#include <optional>
 #include <span>
 
 #include <kinglet/core/config.hpp>
@@ -106,6 +107,10 @@ class Sampler {
   /// looks at is not in the vocabulary, or no token is left to choose from.
   KINGLET_API Result<Choice> sample(std::span<const float> logits, std::span<const std::int32_t> history,
                                     std::uint64_t position) noexcept;
+  /// What the backend will be asked by the next function, or nothing where an option is set that only the host knows.
+  /// Its window is part of `history`.
+  KINGLET_API std::optional<ops::SampleRequest> request(std::uint32_t logits, std::span<const std::int32_t> history,
+                                                        std::uint64_t position) const noexcept;
   /// The same for row `logits` of the backend's step: on the backend, where it can, so that the logits stay there. Also
   /// the backend's errors.
   KINGLET_API Result<Choice> sample(ops::Backend& backend, std::uint32_t logits, std::span<const std::int32_t> history,
