@@ -4,22 +4,28 @@
 // template over the thread. On a device the thread is the one below, and all of it compiles to single instructions; in
 // the tests it is the emulator's, which watches every access. Blocks have one dimension, and a multiple of 32 threads.
 //
-//   t.thread(), t.threads()            index in the block, threads of the block
-//   t.block(0 to 2)                    index of the block
-//   t.sync(), t.sync_warp()            barriers with the order of memory that CUDA gives them
-//   t.sync_group(id, threads)          a named barrier, 1 to 15, of so many of the block's threads, in whole warps
-//   t.global(view)                     an array in global memory: a[i], a + n
-//   t.shared<T>(offset, count)         an array in the block's shared memory, offset in bytes
-//   t.shuffle(v, lane), t.shuffle_xor(v, mask), t.ballot(predicate)     for all 32 lanes
-//   t.reduce_max(v), t.reduce_add(v)   the largest, the sum, of 32 lanes' unsigned words, in all of them
-//   t.copy_async<n>(to, i, from, j)    n elements, 4, 8 or 16 bytes, from global to shared memory, meanwhile;
-//   t.commit_copies(), t.wait_copies<n>()   closes a group of them; waits for all of this thread's groups but the last
-//   n t.dp4a(a, b, c)                    c + the dot product of four signed bytes t.mma(c, a, b) c[16][8] += a[16][32]
-//   * b[32][8] of signed bytes, by a warp; see mma() below t.load_matrices(r, array, i)       four 8 x 8 matrices of 16
-//   bits from shared memory, by a warp; see there t.halves(x, y)                     two FP16, x in the low half, each
-//   the nearest, ties to even t.mma_halves(c, a, b)              c[16][8] += a[16][16] * b[16][8] of FP16, by a warp;
-//   see mma_halves() below t.atomic_add(array, i, v), t.atomic_min(array, i, v)                in global or shared
-//   memory
+//   t.thread(), t.threads()          index in the block, threads of the block
+//   t.block(0 to 2)                  index of the block
+//   t.sync(), t.sync_warp()          barriers with the order of memory that CUDA gives them
+//   t.sync_group(id, threads)        a named barrier, 1 to 15, of so many of the block's threads, in whole warps
+//   t.global(view)                   an array in global memory: a[i], a + n
+//   t.shared<T>(offset, count)       an array in the block's shared memory, offset in bytes
+// for all 32 lanes of a warp:
+//   t.shuffle(v, lane), t.shuffle_xor(v, mask), t.ballot(predicate)
+//   t.reduce_max(v), t.reduce_add(v) the largest, the sum, of the lanes' unsigned words, in all of them
+//   t.mma(c, a, b)                   c[16][8] += a[16][32] * b[32][8] of signed bytes
+//   t.mma_halves(c, a, b)            c[16][8] += a[16][16] * b[16][8] of FP16
+//   t.load_matrices(r, array, i)     four 8 x 8 matrices of 16 bits from shared memory
+// for all threads of the block, of which there are n (block.cuh); each begins with a barrier:
+//   t.block_least<n>(v)              the smallest of their 64-bit words, in all of them
+//   t.block_scan<n>(v, total)        the sum of the words of the threads before; the sum of all
+// for a thread:
+//   t.copy_async<n>(to, i, from, j)  n elements, 4, 8 or 16 bytes, from global to shared memory, meanwhile
+//   t.commit_copies()                closes a group of them
+//   t.wait_copies<n>()               waits for all of its groups but the last n
+//   t.dp4a(a, b, c)                  c + the dot product of four signed bytes
+//   t.halves(x, y)                   two FP16, x in the low half, each the nearest, ties to even
+//   t.atomic_add(array, i, v), t.atomic_min(array, i, v)   in global or shared memory
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -180,6 +186,11 @@ class DeviceThread {
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 #endif
   }
+
+  template <unsigned n>
+  __device__ std::uint64_t block_least(std::uint64_t v) const;
+  template <unsigned n>
+  __device__ std::uint64_t block_scan(std::uint64_t v, std::uint64_t& total) const;
 
   template <class T>
   __device__ __forceinline__ T atomic_add(T* array, std::size_t i, T v) const {

@@ -4,6 +4,7 @@
 // caches but for the first. Not measured yet.
 #pragma once
 #include "args.hpp"
+#include "block.cuh"
 #include "device.cuh"
 #include "sparse/rank.hpp"
 #include "tuning.hpp"
@@ -14,10 +15,9 @@ namespace kinglet::cuda {
 struct GateRow {
   using Args = GateArgs;
   static constexpr unsigned max_threads = gate_threads;
-  static constexpr unsigned warps = max_threads / warp_threads;
-  // shared memory: count [256], score found so far, its rank, what each warp has of the score [warps]
-  static constexpr unsigned found_at = 256, rank_at = 257, warps_at = 258;
-  static constexpr unsigned words = warps_at + warps;
+  static_assert(max_threads == 256);  // a byte's values
+  // shared memory: count [256], score found so far, its rank
+  static constexpr unsigned found_at = 256, rank_at = 257, words = 258;
   static constexpr unsigned shared_bytes = 4 * words;
 
   template <class Thread>
@@ -42,24 +42,20 @@ struct GateRow {
   template <class Thread, class Row, class Importance, class Memory>
   KINGLET_DEVICE static void narrow(const Thread& t, const Args& a, const Row& x, const Importance& importance,
                                     const Memory& memory, unsigned shift) {
-    t.sync();  // the counts of the byte before are read
-    for (unsigned i = t.thread(); i < 256; i += max_threads) memory[i] = 0;
+    memory[t.thread()] = 0;
     t.sync();
-    const std::uint32_t found = memory[found_at], above = shift == 24 ? 0u : ~0u << (shift + 8);
+    const std::uint32_t found = memory[found_at], rank = memory[rank_at], above = shift == 24 ? 0u : ~0u << (shift + 8);
     for (std::uint32_t k = t.thread(); k < a.cols; k += max_threads) {
       const std::uint32_t s = sparse::score(x[k], importance[k]);
       if ((s & above) == found) t.atomic_add(memory, (s >> shift) & 255u, 1u);
     }
     t.sync();
-    if (t.thread() == 0) {
-      std::uint32_t rank = memory[rank_at], byte = 0;
-      for (;; ++byte) {
-        const std::uint32_t count = memory[byte];
-        if (count >= rank || byte == 255) break;
-        rank -= count;
-      }
-      memory[rank_at] = rank;
-      memory[found_at] = found | byte << shift;
+    const std::uint32_t count = memory[t.thread()];
+    std::uint64_t all = 0;
+    const std::uint64_t before = t.template block_scan<max_threads>(count, all);
+    if (before < rank && rank <= before + count) {
+      memory[rank_at] = rank - static_cast<std::uint32_t>(before);
+      memory[found_at] = found | t.thread() << shift;
     }
   }
 
@@ -67,30 +63,16 @@ struct GateRow {
   KINGLET_DEVICE static void drop(const Thread& t, const Args& a, const Row& x, const Importance& importance,
                                   const Memory& memory) {
     const std::uint32_t found = memory[found_at], rank = memory[rank_at];
-    const unsigned lane = t.thread() % warp_threads, warp = t.thread() / warp_threads;
-    std::uint32_t before = 0;  // of the score, in the channels below this stretch's
+    std::uint64_t before = 0;  // of the score, in the channels below this stretch's
     for (std::uint32_t first = 0; first < a.cols; first += max_threads) {
       const std::uint32_t k = first + t.thread();
       std::uint32_t s = 0xffffffffu;
       if (k < a.cols) s = sparse::score(x[k], importance[k]);
-      const std::uint32_t equal = t.ballot(s == found);
-      if (lane == 0) memory[warps_at + warp] = bits(equal);
-      t.sync();
-      std::uint32_t earlier = before + bits(equal & ((1u << lane) - 1u));
-      for (unsigned w = 0; w < warps; ++w) {
-        const std::uint32_t count = memory[warps_at + w];
-        if (w < warp) earlier += count;
-        before += count;
-      }
+      std::uint64_t all = 0;
+      const std::uint64_t earlier = before + t.template block_scan<max_threads>(s == found ? 1 : 0, all);
       if (s < found || (s == found && earlier < rank)) x[k] = 0.0f;
-      t.sync();  // before the counts are written again
+      before += all;
     }
-  }
-
-  KINGLET_DEVICE static std::uint32_t bits(std::uint32_t mask) {
-    std::uint32_t n = 0;
-    for (; mask != 0; mask &= mask - 1) ++n;
-    return n;
   }
 };
 

@@ -6,8 +6,8 @@ namespace kinglet::cuda {
 
 inline constexpr unsigned lanes = 128;
 
-/// lane[0] becomes the sum of lane[0..128), which the block's threads have written. All threads of the block call it; it
-/// begins and ends with a barrier.
+/// lane[0] becomes the sum of lane[0..128), which the block's threads have written. All threads of the block call it;
+/// it begins and ends with a barrier.
 template <class Thread, class Array>
 KINGLET_DEVICE float fold_lanes(const Thread& t, const Array& lane) {
   for (unsigned w = lanes / 2; w > 0; w /= 2) {

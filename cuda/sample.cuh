@@ -6,6 +6,7 @@
 // are each one key, found byte by byte, that the candidates' keys are not above. Not measured yet.
 #pragma once
 #include "args.hpp"
+#include "block.cuh"
 #include "device.cuh"
 #include "ops/token_key.hpp"
 #include "tuning.hpp"
@@ -16,8 +17,8 @@ struct SampleRow {
   using Args = SampleArgs;
   static constexpr unsigned max_threads = sample_threads;
   static constexpr std::uint64_t all_keys = ~std::uint64_t{0};
-  // shared memory: a number of each thread [512], two more of all; low and high words of 256 sums
-  static constexpr unsigned numbers = max_threads + 2, low_at = 8 * numbers, high_at = low_at + 4 * 256;
+  // shared memory: two numbers that one thread has found; low and high words of 256 sums
+  static constexpr unsigned low_at = 16, high_at = low_at + 4 * 256;
   static constexpr unsigned shared_bytes = high_at + 4 * 256;
 
   template <class Thread>
@@ -40,7 +41,7 @@ struct SampleRow {
     }
     std::uint64_t sum = 0;
     for (std::uint32_t i = t.thread(); i < n; i += max_threads) sum += ops::weight_of(logits[i], result.max, 1.0f);
-    result.sum = total(t, sum);
+    (void)t.template block_scan<max_threads>(sum, result.sum);
     if (rules.window != 0) {
       penalise(t, rules, t.global(a.windows) + rules.window_first, values);
       best = largest(t, values, n);
@@ -63,7 +64,7 @@ struct SampleRow {
       const std::uint64_t mine = l < core::bits_float(0x7f800000u) ? ops::make_key(l, i) : 0;
       key = mine < key ? mine : key;
     }
-    return least(t, key);
+    return t.template block_least<max_threads>(key);
   }
 
   template <class Thread, class Values>
@@ -73,29 +74,7 @@ struct SampleRow {
       const std::uint64_t mine = ops::make_key(values[i], i);
       key = mine < key ? mine : key;
     }
-    return least(t, key);
-  }
-
-  /// The block's smallest number. Begins and ends with a barrier.
-  template <class Thread>
-  KINGLET_DEVICE static std::uint64_t least(const Thread& t, std::uint64_t mine) {
-    return fold(t, mine, [](std::uint64_t x, std::uint64_t y) { return x < y ? x : y; });
-  }
-  template <class Thread>
-  KINGLET_DEVICE static std::uint64_t total(const Thread& t, std::uint64_t mine) {
-    return fold(t, mine, [](std::uint64_t x, std::uint64_t y) { return x + y; });
-  }
-  template <class Thread, class Join>
-  KINGLET_DEVICE static std::uint64_t fold(const Thread& t, std::uint64_t mine, Join join) {
-    const auto number = t.template shared<std::uint64_t>(0, numbers);
-    t.sync();
-    number[t.thread()] = mine;
-    for (unsigned w = max_threads / 2; w > 0; w /= 2) {
-      t.sync();
-      if (t.thread() < w) number[t.thread()] = join(number[t.thread()], number[t.thread() + w]);
-    }
-    t.sync();
-    return number[0];
+    return t.template block_least<max_threads>(key);
   }
 
   /// A token's first place in the window answers for all of them.
@@ -125,7 +104,7 @@ struct SampleRow {
   template <class Thread, class Values, class Measure>
   KINGLET_DEVICE static std::uint64_t reach(const Thread& t, const Values& values, std::uint32_t n, double wanted,
                                             Measure measure) {
-    const auto number = t.template shared<std::uint64_t>(0, numbers);
+    const auto number = t.template shared<std::uint64_t>(0, 2);
     const auto low = t.template shared<std::uint32_t>(low_at, 256);
     const auto high = t.template shared<std::uint32_t>(high_at, 256);
     std::uint64_t found = 0, before = 0;  // the key's first bytes; the sum of all keys below them
@@ -152,20 +131,19 @@ struct SampleRow {
         if (rest != 0) t.atomic_add(high, digit, rest);
       }
       t.sync();
-      if (t.thread() == 0) {
-        std::uint64_t sum = before, digit = 0;
-        for (; digit < 256; ++digit) {
-          const std::uint64_t part = std::uint64_t{high[digit]} << 32 | low[digit];
-          if (static_cast<double>(sum + part) >= wanted) break;
-          sum += part;
-        }
-        number[max_threads] = digit;
-        number[max_threads + 1] = sum;
+      std::uint64_t part = 0, all = 0;
+      if (t.thread() < 256) part = std::uint64_t{high[t.thread()]} << 32 | low[t.thread()];
+      if (t.thread() == 0) number[0] = 256;
+      const std::uint64_t sum = before + t.template block_scan<max_threads>(part, all);
+      const bool reached = static_cast<double>(sum + part) >= wanted;
+      if (reached && (t.thread() == 0 || static_cast<double>(sum) < wanted)) {
+        number[0] = t.thread();
+        number[1] = sum;
       }
       t.sync();
-      const std::uint64_t digit = number[max_threads];
+      const std::uint64_t digit = number[0];
       if (digit > 255) return all_keys;
-      before = number[max_threads + 1];
+      before = number[1];
       found |= digit << shift;
     }
     return found;
@@ -191,7 +169,9 @@ struct SampleRow {
         const float value = values[i];
         sum += weight(ops::make_key(value, i), value);
       }
-      const auto whole = static_cast<double>(total(t, sum));
+      std::uint64_t all = 0;
+      (void)t.template block_scan<max_threads>(sum, all);
+      const auto whole = static_cast<double>(all);
       limit = reach(t, values, n, ceil(static_cast<double>(a.top_p) * whole), weight);
     }
     return find(t, values, n, a.random, [&](std::uint32_t i) {
@@ -207,7 +187,7 @@ struct SampleRow {
   KINGLET_DEVICE static std::uint32_t find(const Thread& t, const Values&, std::uint32_t n, std::uint64_t random,
                                            Weight weight) {
     __extension__ using Wide = unsigned __int128;
-    const auto number = t.template shared<std::uint64_t>(0, numbers);
+    const auto number = t.template shared<std::uint64_t>(0, 2);
     std::uint32_t first = 0, last = n;
     std::uint64_t left = 0;
     for (bool begun = false; !begun || last - first > 1; begun = true) {
@@ -215,25 +195,16 @@ struct SampleRow {
       const std::uint32_t from = first + t.thread() * part;
       std::uint64_t sum = 0;
       for (std::uint32_t i = from; i < last && i < from + part; ++i) sum += weight(i);
-      t.sync();
-      number[t.thread()] = sum;
-      t.sync();
-      if (t.thread() == 0) {
-        if (!begun) {
-          std::uint64_t all = 0;
-          for (unsigned i = 0; i < max_threads; ++i) all += number[i];
-          left = static_cast<std::uint64_t>((Wide{all} * random) >> 64);
-        }
-        std::uint32_t chosen = 0;
-        for (; chosen + 1 < max_threads; ++chosen) {
-          const std::uint64_t of = number[chosen];
-          if (left < of) break;
-          left -= of;
-        }
-        number[max_threads] = chosen;
+      std::uint64_t all = 0;
+      const std::uint64_t before = t.template block_scan<max_threads>(sum, all);
+      if (!begun) left = static_cast<std::uint64_t>((Wide{all} * random) >> 64);
+      if (before <= left && left < before + sum) {
+        number[0] = t.thread();
+        number[1] = before;
       }
       t.sync();
-      first += static_cast<std::uint32_t>(number[max_threads]) * part;
+      first += static_cast<std::uint32_t>(number[0]) * part;
+      left -= number[1];
       last = first + part < last ? first + part : last;
     }
     return first;

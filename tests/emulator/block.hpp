@@ -86,6 +86,19 @@ class Block {
     }
   }
 
+  /// Hands a word to the block and waits for all threads, before and after. @return everybody's words
+  const std::vector<std::uint64_t>& gather(std::uint32_t i, std::uint32_t threads, std::uint64_t word) {
+    if (threads != threads_) {
+      reports_->add(std::string(kernel_) + ": a word of " + std::to_string(threads) + " threads in a block of " +
+                    std::to_string(threads_));
+    }
+    sync(i);  // the words may still be read
+    words_.resize(threads_);
+    words_[i] = word;
+    sync(i);
+    return words_;
+  }
+
   /// Between two barriers of the block a thread has one named barrier.
   void sync_group(std::uint32_t i, std::uint32_t id, std::uint32_t threads) {
     const bool right = id > 0 && id < named_barriers && threads % 32 == 0 && threads > 0 && threads <= threads_;
@@ -194,6 +207,7 @@ class Block {
   std::vector<Warp> warps_;
   std::vector<std::uint32_t> turns_;
   std::vector<std::uint8_t> groups_;
+  std::vector<std::uint64_t> words_;
   std::uint32_t group_arrived_[named_barriers] = {};
   std::uint32_t threads_ = 0, arrived_ = 0, finished_ = 0, current_ = 0;
   void (*body_)(void*, Block&, std::uint32_t) = nullptr;

@@ -86,6 +86,18 @@ class Thread {
     for (const auto& word : words) sum += word[0];
     return sum;
   }
+  template <unsigned n>
+  std::uint64_t block_least(std::uint64_t v) const {
+    const auto& words = block_.gather(index_, n, v);
+    return *std::min_element(words.begin(), words.end());
+  }
+  template <unsigned n>
+  std::uint64_t block_scan(std::uint64_t v, std::uint64_t& total) const {
+    const auto& words = block_.gather(index_, n, v);
+    const std::uint64_t before = std::accumulate(words.begin(), words.begin() + index_, std::uint64_t{0});
+    total = std::accumulate(words.begin() + index_, words.end(), before);
+    return before;
+  }
   template <unsigned n, class To, class From>
   void copy_async(const To& to, std::size_t i, const From& from, std::size_t j) const {
     if constexpr (Watching) {

@@ -91,6 +91,34 @@ struct Matrices {
   }
 };
 
+/// A sum and a least of a block's words. By number, with a fault.
+template <int Fault>
+struct Sums {
+  using Args = Numbers;
+  static constexpr unsigned max_threads = 96;
+  template <class Thread>
+  static void run(const Thread& t, const Args& a) {
+    const auto in = t.global(a.in);
+    const auto out = t.global(a.out);
+    const auto part = t.template shared<std::uint32_t>(0, max_threads);
+    const unsigned i = t.thread(), other = max_threads - 1 - i;
+    part[i] = in[i];
+    if (Fault == 1 && i >= 32) return;  // a warp alone
+    std::uint64_t total = 0;
+    const std::uint64_t word = std::uint64_t{in[i]} << 40;
+    const std::uint64_t before = t.template block_scan < Fault == 2 ? 64 : max_threads > (word, total);
+    out[i] = part[other];
+    out[max_threads + i] = static_cast<std::uint32_t>(before >> 40);
+    if constexpr (Fault == 3) part[i] = 7;  // which may still be read
+    const std::uint64_t least = t.template block_least<max_threads>((std::uint64_t{in[other]} << 33) + i);
+    part[i] = 7;
+    if (i != 0) return;
+    out[192] = static_cast<std::uint32_t>(total >> 40);
+    out[193] = static_cast<std::uint32_t>(least >> 33);
+    out[194] = static_cast<std::uint32_t>(least);
+  }
+};
+
 struct Run {
   std::string reports;
   std::vector<std::uint32_t> out;
@@ -160,4 +188,21 @@ TEST_CASE("matrices of 16 bits and sums of a warp") {
     CHECK(got.out[128 + lane] == 31 * 32 * 63 / 6);
     CHECK(got.out[160 + lane] == 31);
   }
+}
+
+TEST_CASE("a sum and a least of a block's words, which begin with a barrier") {
+  const Run right = run<Sums<0>>(96);
+  CHECK(right.reports == "");
+  std::uint32_t sum = 0;
+  for (std::uint32_t i = 0; i < 96; ++i) {
+    CHECK(right.out[i] == 195 - i);
+    CHECK(right.out[96 + i] == sum);
+    sum += 100 + i;
+  }
+  CHECK(right.out[192] == sum);
+  CHECK(right.out[193] == 100);
+  CHECK(right.out[194] == 95);
+  CHECK(has(run<Sums<1>>(96), "missing barrier"));
+  CHECK(has(run<Sums<2>>(96), "a word of 64 threads in a block of 96"));
+  CHECK(has(run<Sums<3>>(96), "race: write of what another thread reads"));
 }
