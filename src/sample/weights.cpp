@@ -13,6 +13,7 @@ struct Loops {
   Scan (*scan)(const float* x, std::size_t n) noexcept;
   std::size_t (*first_of)(const float* x, std::size_t n, float max) noexcept;
   void (*weights)(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept;
+  std::uint64_t (*weight_sum)(const float* x, std::size_t n, float m, float t) noexcept;
 };
 
 namespace baseline {
@@ -75,15 +76,7 @@ void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) 
 }
 
 std::uint64_t weight_sum(const float* x, std::size_t n, float m, float t) noexcept {
-  constexpr std::size_t chunk = 1024;
-  std::uint64_t w[chunk];
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i < n; i += chunk) {
-    const std::size_t count = std::min(chunk, n - i);
-    weights(x + i, count, m, t, w);
-    for (std::size_t k = 0; k < count; ++k) sum += w[k];
-  }
-  return sum;
+  return loops().weight_sum(x, n, m, t);
 }
 
 }  // namespace kinglet::sample

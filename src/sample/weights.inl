@@ -1,23 +1,25 @@
 // sample/weights.inl: the one source of the loops over all logits, compiled once per instruction set (see weights.cpp)
 
 constexpr std::size_t block = 16;
+/// Several registers' worth, so that none waits for the one before.
+constexpr std::size_t wide_block = 64;
 
 Scan scan(const float* x, std::size_t n) noexcept {
   constexpr float infinity = std::numeric_limits<float>::infinity();
-  float max[block];
-  std::uint32_t bad[block] = {};
+  float max[wide_block];
+  std::uint32_t bad[wide_block] = {};
   for (float& m : max) m = -infinity;
   const auto look = [&](std::size_t lane, float v) {
     max[lane] = v > max[lane] ? v : max[lane];
     bad[lane] |= v < infinity ? 0u : 1u;
   };
   std::size_t i = 0;
-  for (; i + block <= n; i += block) {
-    for (std::size_t lane = 0; lane < block; ++lane) look(lane, x[i + lane]);
+  for (; i + wide_block <= n; i += wide_block) {
+    for (std::size_t lane = 0; lane < wide_block; ++lane) look(lane, x[i + lane]);
   }
   for (; i < n; ++i) look(0, x[i]);
   Scan result{-infinity, true};
-  for (std::size_t lane = 0; lane < block; ++lane) {
+  for (std::size_t lane = 0; lane < wide_block; ++lane) {
     result.max = std::max(result.max, max[lane]);
     result.finite = result.finite && bad[lane] == 0;
   }
@@ -26,9 +28,9 @@ Scan scan(const float* x, std::size_t n) noexcept {
 
 std::size_t first_of(const float* x, std::size_t n, float max) noexcept {
   std::size_t i = 0;
-  for (; i + block <= n; i += block) {
+  for (; i + wide_block <= n; i += wide_block) {
     std::uint32_t here = 0;
-    for (std::size_t k = 0; k < block; ++k) here |= x[i + k] == max ? 1u : 0u;
+    for (std::size_t k = 0; k < wide_block; ++k) here |= x[i + k] == max ? 1u : 0u;
     if (here != 0) break;
   }
   while (i + 1 < n && x[i] != max) ++i;
@@ -52,11 +54,13 @@ inline float exp_in_range(float z) noexcept {
   return y * std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) << 23) + (127u << 23));
 }
 
+/// @param plain  t is 1: a division that changes nothing takes as long as all the rest
+template <bool plain>
 inline void weights_block(const float* x, float m, float t, std::uint64_t* w) noexcept {
   float e[block];
   for (std::size_t i = 0; i < block; ++i) {
     // A mask, not a choice between numbers: GCC makes a branch of that, and no vectors. exp(-30) * 2^40 is 0 too.
-    const float z = (x[i] - m) / t;
+    const float z = plain ? x[i] - m : (x[i] - m) / t;
     const std::uint32_t kept = z > -30.0f ? 0xffffffffu : 0u;
     const float y = exp_in_range(std::bit_cast<float>(std::bit_cast<std::uint32_t>(z) & kept));
     e[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(y) & kept);
@@ -67,15 +71,36 @@ inline void weights_block(const float* x, float m, float t, std::uint64_t* w) no
   }
 }
 
-void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept {
-  std::size_t i = 0;
-  for (; i + block <= n; i += block) weights_block(x + i, m, t, w + i);
-  if (i == n) return;
+/// The weights of the last n < block numbers; zeros follow them.
+inline void weights_rest(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept {
   float rest[block];
-  std::uint64_t out[block];
-  for (std::size_t k = 0; k < block; ++k) rest[k] = i + k < n ? x[i + k] : m;
-  weights_block(rest, m, t, out);
-  for (std::size_t k = 0; i + k < n; ++k) w[i + k] = out[k];
+  for (std::size_t k = 0; k < block; ++k) rest[k] = k < n ? x[k] : -std::numeric_limits<float>::infinity();
+  weights_block<false>(rest, m, t, w);
 }
 
-constexpr Loops loops{scan, first_of, weights};
+void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept {
+  std::size_t i = 0;
+  for (; i + block <= n; i += block) weights_block<false>(x + i, m, t, w + i);
+  std::uint64_t rest[block];
+  weights_rest(x + i, n - i, m, t, rest);
+  std::copy_n(rest, n - i, w + i);
+}
+
+template <bool plain>
+inline std::uint64_t weight_sum(const float* x, std::size_t n, float m, float t) noexcept {
+  std::uint64_t lanes[block], w[block];
+  weights_rest(x + n / block * block, n % block, m, t, lanes);
+  for (std::size_t i = 0; i + block <= n; i += block) {
+    weights_block<plain>(x + i, m, t, w);
+    for (std::size_t k = 0; k < block; ++k) lanes[k] += w[k];
+  }
+  std::uint64_t sum = 0;
+  for (const std::uint64_t lane : lanes) sum += lane;
+  return sum;
+}
+
+std::uint64_t weight_sum(const float* x, std::size_t n, float m, float t) noexcept {
+  return t == 1.0f ? weight_sum<true>(x, n, m, t) : weight_sum<false>(x, n, m, t);
+}
+
+constexpr Loops loops{scan, first_of, weights, weight_sum};
