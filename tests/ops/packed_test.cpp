@@ -220,8 +220,8 @@ TEST_CASE("a panel holds each row as the plain form has it, also where a number 
           CHECK(std::memcmp(panel.d + i, d + g, sizeof(float)) == 0);
           CHECK(std::equal(q + 32 * g, q + 32 * g + 32, panel.q + 32 * i));
           CHECK(panel.zero[i] == -8 * (sums[2 * g] + sums[2 * g + 1]));
-          CHECK(panel.halves[2 * i] == -8 * sums[2 * g]);
-          CHECK(panel.halves[2 * i + 1] == -8 * sums[2 * g + 1]);
+          CHECK(panel.halves[2 * i] == -32 * sums[2 * g]);
+          CHECK(panel.halves[2 * i + 1] == -32 * sums[2 * g + 1]);
           CHECK(panel.sum[i] == static_cast<float>(sums[2 * g] + sums[2 * g + 1]));
         }
       }

@@ -56,10 +56,9 @@ struct StripScales {
   static constexpr bool k_quant = F == quant::Format::q4_k || F == quant::Format::q5_k;
   static constexpr bool has_min = k_quant || F == quant::Format::q4_1 || F == quant::Format::q5_1;
   static constexpr bool halves = F == quant::Format::q6_k;
-  /// The zero point is 8 << shift; -1 = none.
+  /// The zero point is 8 << shift; -1 = none, or that of `halves`, 32.
   static constexpr int shift = F == quant::Format::q4_0                                 ? 0
                                : F == quant::Format::q5_0                               ? 1
-                               : F == quant::Format::q6_k                               ? 2
                                : F == quant::Format::q8_0 || F == quant::Format::iq4_nl ? 4
                                                                                         : -1;
   V d, dmin, scale[2], min;
@@ -84,9 +83,15 @@ struct StripScales {
   }
 
   /// What the sum of a row's group begins with: what the zero point counts too much (where bytes are signed, nothing).
-  static I start(const Panel& p, std::size_t at) { return shifted_zero(p.zero + at); }
+  static I start(const Panel& p, std::size_t at) {
+    if constexpr (shift < 0 || (shift == 4 && signed_bytes)) {
+      return zero_i();
+    } else {
+      return shift_left_i<shift>(set1_i(p.zero[at]));
+    }
+  }
   /// The same of 16 columns.
-  static I start(const Panel& p, std::size_t at, std::size_t half) { return shifted_zero(p.halves + 2 * at + half); }
+  static I start(const Panel& p, std::size_t at, std::size_t half) { return set1_i(p.halves[2 * at + half]); }
 
   /// acc + what one row's group adds. `first` = the sum of 32 columns, or where a scale covers 16, half_sum of the
   /// first.
@@ -104,14 +109,5 @@ struct StripScales {
       acc = fma(total, mul(dmin, da), acc);
     }
     return acc;
-  }
-
- private:
-  static I shifted_zero(const std::int32_t* zero) {
-    if constexpr (shift < 0 || (shift == 4 && signed_bytes)) {
-      return zero_i();
-    } else {
-      return shift_left_i<shift>(set1_i(*zero));
-    }
   }
 };

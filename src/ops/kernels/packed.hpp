@@ -99,7 +99,7 @@ struct Panel {
   std::int8_t* q;        ///< [groups][rows][32]
   float* d;              ///< [groups][rows]
   std::int32_t* zero;    ///< [groups][rows] -8 * sum of q: what codes with a zero point of 8 count too much
-  std::int32_t* halves;  ///< [groups][rows][2] the same over 16 columns each
+  std::int32_t* halves;  ///< [groups][rows][2] -32 * sum of q over 16 columns each: the same for a zero point of 32
   float* sum;            ///< [groups][rows] sum of q
 };
 

@@ -12,7 +12,7 @@ inline void quantize_one(const float* x, const Panel& p, std::size_t at) {
   std::int32_t sums[2];
   for (std::size_t h = 0; h < 2; ++h) {
     sums[h] = round16(x + 16 * h, inverse, p.q + 32 * at + 16 * h);
-    p.halves[2 * at + h] = -8 * sums[h];
+    p.halves[2 * at + h] = -32 * sums[h];
   }
   p.zero[at] = -8 * (sums[0] + sums[1]);
   p.sum[at] = static_cast<float>(sums[0] + sums[1]);

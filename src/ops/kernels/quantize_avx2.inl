@@ -48,9 +48,10 @@ inline __m256i round_one(const float* from, float inverse, std::int8_t* q) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), columns), _mm256_set1_epi16(1));
 }
 
-/// -8 times the sums.
+/// -2^shift times the sums.
+template <int shift>
 inline void store_zero(std::int32_t* p, __m256i sums) {
-  const __m256i zero = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), sums), 3);
+  const __m256i zero = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_setzero_si256(), sums), shift);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), zero);
 }
 
@@ -70,10 +71,10 @@ inline void quantize_many(const float* const* from, const Panel& p, std::size_t 
     }
     halves[e] = joined_blocks<Added>(sums);
     const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
-    store_zero(p.halves + 2 * (at + 4 * e), _mm256_permutevar8x32_epi32(halves[e], order));
+    store_zero<5>(p.halves + 2 * (at + 4 * e), _mm256_permutevar8x32_epi32(halves[e], order));
   }
   const __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(halves[0], halves[1], 0x20),
                                        _mm256_permute2x128_si256(halves[0], halves[1], 0x31));
-  store_zero(p.zero + at, sum);
+  store_zero<3>(p.zero + at, sum);
   _mm256_storeu_ps(p.sum + at, _mm256_cvtepi32_ps(sum));
 }

@@ -69,7 +69,7 @@ inline void quantize_many(const float* const* from, const Panel& p, std::size_t 
       sums[i] = round_two(from + g, inverse + g, p.q + 32 * (at + g));
     }
     halves[e] = _mm512_permutexvar_epi32(order, joined_blocks<Added>(sums));
-    const __m512i zero = _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), halves[e]), 3);
+    const __m512i zero = _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), halves[e]), 5);
     _mm512_storeu_si512(p.halves + 2 * (at + 8 * e), zero);
   }
   const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
