@@ -52,7 +52,7 @@ Status run_alone(engine::SessionSlot& slot, std::uint32_t rows, bool logits, boo
   if (const Status status = engine::begin_alone(slot, rows, logits, hidden); !status) return status;
   if (const Status status = engine::run_all(state); !status) return status;
   // Nothing is sampled, but a row that is not finite poisons the session.
-  engine::sample_sequence(state, state.plan, 0);
+  engine::check_rows(state, state.plan);
   if (slot.state.load() == SessionState::poisoned) {
     engine::end_plan(state.plan);
     return slot.failure;

@@ -62,16 +62,35 @@ Error bad_output(std::uint32_t position) noexcept {
   return core::fail(Errc::not_finite, "the output layer, or its norm, makes position {} not finite", position);
 }
 
-void sample_sequence(const EngineState& state, OpenPlan& plan, std::size_t sequence) noexcept {
-  SessionSlot* const slot = plan.slots[sequence];
-  if (slot == nullptr) return;
-  if (const Error error = health(state, plan, plan.sequences[sequence])) return poison(*slot, error);
-  if (plan.logit_of[sequence] < 0) return;
-  const auto row = static_cast<std::uint32_t>(plan.logit_of[sequence]);
-  const auto choice = slot->sampler.sample(*plan.backend, row, slot->history, slot->history.size());
-  if (choice.error().code == Errc::not_finite) return poison(*slot, bad_output(plan.rows[plan.logits[row]].position));
-  if (!choice) return poison(*slot, choice.error());
-  slot->choice = *choice;
+void check_rows(const EngineState& state, OpenPlan& plan) noexcept {
+  for (std::size_t i = 0; i < plan.slots.size(); ++i) {
+    if (plan.slots[i] == nullptr) continue;
+    if (const Error error = health(state, plan, plan.sequences[i])) poison(*plan.slots[i], error);
+  }
+}
+
+void sample_rows(OpenPlan& plan, std::uint32_t first, std::uint32_t last) noexcept {
+  struct Job {
+    OpenPlan& plan;
+    std::uint32_t first;
+    SessionSlot* slot(std::uint32_t row) const noexcept { return plan.slots[plan.rows[plan.logits[row]].sequence]; }
+  };
+  Job job{plan, first};
+  const auto sample = [](void* context, std::uint32_t i) {
+    const Job& j = *static_cast<Job*>(context);
+    SessionSlot* const slot = j.slot(j.first + i);
+    if (slot == nullptr) return;
+    const auto choice = slot->sampler.sample(*j.plan.backend, j.first + i, slot->history, slot->history.size());
+    slot->failure = choice.error();
+    if (choice) slot->choice = *choice;
+  };
+  plan.backend->spread(last - first, sample, &job);
+  for (std::uint32_t row = first; row < last; ++row) {
+    SessionSlot* const slot = job.slot(row);
+    if (slot == nullptr || !slot->failure) continue;
+    const bool bad = slot->failure.code == Errc::not_finite;
+    poison(*slot, bad ? bad_output(plan.rows[plan.logits[row]].position) : slot->failure);
+  }
 }
 
 void commit(OpenPlan& plan) noexcept {

@@ -102,7 +102,7 @@ struct OpenPlan {
   std::pmr::vector<SessionSlot*> waiting;        ///< [requests]
   std::size_t op = 0;                            ///< the cursor: [0, ops], then sampling
   std::uint32_t phase = 0;
-  std::uint32_t tile = 0;  ///< or, while sampling, the sequence
+  std::uint32_t tile = 0;  ///< or, while sampling, the row of logits
 };
 
 struct EngineState {
@@ -221,7 +221,10 @@ void end_plan(OpenPlan& plan) noexcept;
 // commit.cpp
 /// What poisons a session whose logits or state are not finite although all layers were.
 Error bad_output(std::uint32_t position) noexcept;
-void sample_sequence(const EngineState& state, OpenPlan& plan, std::size_t sequence) noexcept;
+/// Poisons the sessions of which a row is not finite.
+void check_rows(const EngineState& state, OpenPlan& plan) noexcept;
+/// Chooses a token from each of the plan's rows of logits [first, last), on all threads.
+void sample_rows(OpenPlan& plan, std::uint32_t first, std::uint32_t last) noexcept;
 void commit(OpenPlan& plan) noexcept;
 /// Notes what was generated, so that it becomes a message of the dialogue.
 /// @param last   the history's size without a token that ended the turn

@@ -134,17 +134,19 @@ Result<bool> end_work(EngineState& state, OpenPlan& plan, Timer& timer) noexcept
   }
 }
 
-/// Samples for the plan's sequences, one piece each.
+/// Samples from the plan's rows of logits, one piece each.
 bool sample_all(EngineState& state, OpenPlan& plan, Timer& timer, StepReport& report) noexcept {
   const float cost = static_cast<float>(state.config.vocab);
-  while (plan.tile < plan.sequences.size()) {
-    const bool samples = plan.slots[plan.tile] != nullptr && plan.logit_of[plan.tile] >= 0;
-    if (samples && report.pieces != 0 && state.costs.fit(CostModel::sampling, 0, 1, cost, 1, timer.left()) == 0)
-      return false;
-    sample_sequence(state, plan, plan.tile++);
-    if (!samples) continue;
-    state.costs.measured(CostModel::sampling, 0, 1, cost, 1, timer.lap());
-    ++report.pieces;
+  const auto rows = static_cast<std::uint32_t>(plan.logits.size());
+  if (plan.tile == 0) check_rows(state, plan);
+  while (plan.tile < rows) {
+    std::uint32_t n = state.costs.fit(CostModel::sampling, 0, 1, cost, rows - plan.tile, timer.left());
+    if (n == 0 && report.pieces != 0) return false;
+    n = std::max(n, 1u);
+    sample_rows(plan, plan.tile, plan.tile + n);
+    state.costs.measured(CostModel::sampling, 0, 1, cost, n, timer.lap());
+    plan.tile += n;
+    report.pieces += n;
   }
   return true;
 }

@@ -291,6 +291,24 @@ Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, s
   return {};
 }
 
+void CpuBackend::spread(std::uint32_t count, void (*body)(void* context, std::uint32_t i), void* context) noexcept {
+  if (count < 2) return Backend::spread(count, body, context);  // nobody needs to be woken
+  struct Job {
+    void (*body)(void*, std::uint32_t);
+    void* context;
+    Shares shares;
+  };
+  Job job{body, context, {shares_, shape_.threads, 0, count}};
+  threads_.run(
+      [](void* c, std::size_t thread) {
+        const Job& j = *static_cast<Job*>(c);
+        j.shares.take(thread, [&](std::uint32_t from, std::uint32_t to) {
+          for (std::uint32_t i = from; i < to; ++i) j.body(j.context, i);
+        });
+      },
+      &job);
+}
+
 Result<std::span<const float>> CpuBackend::logits(std::uint32_t i) noexcept {
   if (i >= batch_.logits.size()) return core::fail(Errc::invalid_argument, "the step has no logits row {}", i);
   return std::span<const float>(at<float>(layout_.logits) + std::size_t{i} * shape_.vocab, shape_.vocab);

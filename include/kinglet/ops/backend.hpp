@@ -226,6 +226,12 @@ class Backend {
     return Error{Errc::unsupported, "this backend leaves sampling to the host"};
   }
 
+  /// Calls body(context, i) for each i < count, on this backend's threads if it has some: for what follows a step. None
+  /// of them may run or ask anything but logits() of this backend.
+  virtual void spread(std::uint32_t count, void (*body)(void* context, std::uint32_t i), void* context) noexcept {
+    for (std::uint32_t i = 0; i < count; ++i) body(context, i);
+  }
+
   /// Copies the first `tokens` tokens of a page of the pool onto another.
   virtual Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept = 0;
   /// Copies a page out of the pool, as it lies there, and back in: between steps, for this backend or for another of
