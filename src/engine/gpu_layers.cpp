@@ -6,6 +6,8 @@
 #include <limits>
 #include <string_view>
 
+#include <kinglet/model/forward.hpp>
+
 #include "core/fail.hpp"
 #include "ops/split.hpp"
 
@@ -33,21 +35,25 @@ std::int64_t place_of(std::string_view name, bool tied) noexcept {
   return layer >= 0 ? layer : name == "token_embd.weight" && !tied ? -1 : most_layers;
 }
 
+/// What the matrix of a re-quantized output layer takes; 0: it stays as it is in the file.
+std::uint64_t requantized_bytes(const model::Gguf& file, const EngineOptions& options) noexcept {
+  if (!model::requantizes_output(file, options.output_weights)) return 0;
+  return quant::format_bytes(*options.output_weights, static_cast<std::size_t>(model::output_tensor(file)->elements()));
+}
+
 /// What the matrices of the last `n` layers and of the output take; with all layers also the embedding.
-std::uint64_t weight_bytes(const model::Gguf& file, std::uint32_t layers, std::uint32_t n) noexcept {
-  std::uint64_t bytes = 0, embedding = 0;
-  bool tied = true;  // the embedding is the output's matrix too
+std::uint64_t weight_bytes(const model::Gguf& file, const EngineOptions& options, std::uint32_t layers,
+                           std::uint32_t n) noexcept {
+  const model::TensorInfo* const output = model::output_tensor(file);
+  const std::uint64_t requantized = requantized_bytes(file, options);
+  std::uint64_t bytes = requantized;
   for (const model::TensorInfo& tensor : file.tensors()) {
     const std::int64_t layer = layer_of(tensor.name);
-    if (tensor.name == "token_embd.weight") {
-      embedding = tensor.bytes;
-    } else if (layer < 0 || layer >= std::int64_t{layers} - n) {
-      bytes = add(bytes, tensor.bytes);
-    }
-    tied = tied && tensor.name != "output.weight";
+    const bool embedding = tensor.name == "token_embd.weight";
+    const bool read = embedding ? n == layers : &tensor != output && (layer < 0 || layer >= std::int64_t{layers} - n);
+    if (read || (&tensor == output && requantized == 0)) bytes = add(bytes, tensor.bytes);
   }
-  if (tied) bytes = add(bytes, embedding);
-  return n == layers ? add(bytes, embedding) : bytes;
+  return bytes;
 }
 
 /// The layers that fit, or that are asked for, on a backend with a GPU.
@@ -71,9 +77,10 @@ Result<std::uint32_t> layers_there(const EngineOptions& options, const ops::Back
   for (std::uint32_t n = read; n > 0; --n) {
     const std::uint64_t buffers =
         backend.bytes(n == shape.layers ? shape : ops::SplitBackend::last_shape(shape, shape.layers - n));
-    const std::uint64_t all = add(buffers, weight_bytes(file, shape.layers, n));
+    const std::uint64_t all = add(buffers, weight_bytes(file, options, shape.layers, n));
     const bool lent = shape.lent && n == shape.layers;  // the file counts against the limit, but is there already
-    if (buffers != 0 && all <= limit && (lent ? buffers : all) <= room) return n;
+    const std::uint64_t needed = lent ? add(buffers, requantized_bytes(file, options)) : all;
+    if (buffers != 0 && all <= limit && needed <= room) return n;
   }
   return std::uint32_t{0};
 }

@@ -96,11 +96,6 @@ class Loader {
 
   Status open_backend(const ops::BackendInfo& backend) {
     if (const Status s = model::read_rotary_steps(state_.file, state_.config, state_.rotary_steps); !s) return s;
-    if (options_.output_weights && !backend.packed_files) {
-      return core::fail(Errc::unsupported,
-                        "the backend {} takes no output_weights; leave them out, or choose a CPU backend",
-                        backend.name);
-    }
     ops::ContextShape shape = shape_of(state_);
     std::pmr::vector<std::span<const std::byte>> parts(&state_.memory);
     const Status lends = lends_file(options_, backend, shape, state_.file, parts);

@@ -14,6 +14,8 @@
 namespace kinglet::model {
 namespace {
 
+constexpr std::string_view embedding_name = "token_embd.weight", output_name = "output.weight";
+
 /// Builds the list op by op.
 class Builder {
  public:
@@ -126,19 +128,14 @@ class Builder {
   /// The output layer is the embedding itself, in one place and order.
   bool shared() const noexcept { return config_.tied_output && !requantizes() && placement_.first_layers == 0; }
 
-  bool requantizes() const noexcept {
-    const TensorInfo* const tensor = file_.find(output_name());
-    return options_.output_weights && tensor != nullptr && tensor->format != options_.output_weights;
-  }
-
-  const char* output_name() const noexcept { return config_.tied_output ? "token_embd.weight" : "output.weight"; }
+  bool requantizes() const noexcept { return requantizes_output(file_, options_.output_weights); }
 
   Status embed(const ops::Op& output) noexcept {
     ops::Op op = make(ops::OpKind::embed, 0);
     op.weight[0] = output.weight[0];
     if (!shared()) {
       const Status status =
-          weights_.matrix({"token_embd.weight"}, config_.vocab, config_.dim, ops::WeightUse::lookup, op.weight[0]);
+          weights_.matrix({embedding_name}, config_.vocab, config_.dim, ops::WeightUse::lookup, op.weight[0]);
       if (!status) return status;
     }
     out_.ops.push_back(op);
@@ -175,7 +172,7 @@ class Builder {
   Status output(ops::Op& op) noexcept {
     op = make(ops::OpKind::output, config_.layers, config_.dim);
     if (const Status s = weights_.vector({"output_norm.weight"}, config_.dim, op.norm); !s) return s;
-    const Weights::Name name{output_name()};
+    const Weights::Name name{config_.tied_output ? embedding_name : output_name};
     if (const Status s = measure({&name, 1}, config_.vocab, config_.dim); !s) return s;
     if (const Status s = measured(op); !s) return s;
     if (requantizes()) {
@@ -221,6 +218,16 @@ Status read_rotary_steps(Gguf& file, const ModelConfig& config, std::pmr::vector
     ops::rotary_steps(config.rope_theta, config.rope_scale, factors, out);
     return {};
   });
+}
+
+const TensorInfo* output_tensor(const Gguf& file) noexcept {
+  const TensorInfo* const own = file.find(output_name);
+  return own != nullptr ? own : file.find(embedding_name);
+}
+
+bool requantizes_output(const Gguf& file, std::optional<quant::Format> asked) noexcept {
+  const TensorInfo* const tensor = output_tensor(file);
+  return asked && tensor != nullptr && tensor->format != asked;
 }
 
 Status build_forward(Gguf& file, const ModelConfig& config, const ForwardOptions& options, Placement& placement,

@@ -60,25 +60,44 @@ Status view_of_strips(const TensorInfo& t, std::uint32_t rows, std::uint32_t col
   return {};
 }
 
-/// The bytes of a matrix in strips.
-std::size_t bytes_of_strips(quant::Format format, std::size_t rows, std::size_t cols) noexcept {
-  return (rows + ops::strip_rows - 1) / ops::strip_rows * ops::strip_bytes(format, cols);
+/// Another format and order for a matrix, of which nothing is there yet.
+ops::WeightView view_in(quant::Format format, ops::WeightLayout layout, const ops::WeightView& from) noexcept {
+  const bool strips = layout == ops::WeightLayout::packed;
+  const std::size_t bytes = strips ? ops::strip_bytes(format, from.cols) : quant::format_bytes(format, from.cols);
+  return {format, from.rows, from.cols, bytes, nullptr, layout};
 }
 
-/// Packs strips [0, rows / 16) of a matrix in another format.
-Status requantize(const ops::WeightView& from, quant::Format to, std::pmr::memory_resource* memory, std::byte* out) {
-  const std::size_t row_bytes = quant::format_bytes(to, from.cols);
+/// The bytes of all of it.
+std::size_t bytes_of(const ops::WeightView& view) noexcept {
+  const bool strips = view.layout == ops::WeightLayout::packed;
+  const std::size_t rows = view.rows;
+  return view.row_bytes * (strips ? (rows + ops::strip_rows - 1) / ops::strip_rows : rows);
+}
+
+/// What requantize() takes in passing.
+std::size_t passing_bytes(const ops::WeightView& to) noexcept {
+  const bool strips = to.layout == ops::WeightLayout::packed;
+  return to.cols * sizeof(float) + (strips ? ops::strip_rows * quant::format_bytes(to.format, to.cols) : 0);
+}
+
+/// Writes a matrix in the format and the order of `to`.
+/// @param out  [bytes_of(to)]
+Status requantize(const ops::WeightView& from, const ops::WeightView& to, std::pmr::memory_resource* memory,
+                  std::byte* out) {
+  const bool strips = to.layout == ops::WeightLayout::packed;
+  const std::size_t row_bytes = quant::format_bytes(to.format, to.cols);
   std::pmr::vector<float> row(from.cols, memory);
-  std::pmr::vector<std::byte> blocks(ops::strip_rows * row_bytes, memory);
+  std::pmr::vector<std::byte> blocks(strips ? ops::strip_rows * row_bytes : 0, memory);
   for (std::uint32_t first = 0; first < from.rows; first += ops::strip_rows) {
     const std::uint32_t n = std::min(ops::strip_rows, from.rows - first);
+    std::byte* const rows = strips ? blocks.data() : out;
     for (std::uint32_t r = 0; r < n; ++r) {
       ops::dequantize_row(from, first + r, row.data());
-      const Status made = quant::quantize(to, quant::Method::rtn, row, blocks.data() + r * row_bytes);
+      const Status made = quant::quantize(to.format, quant::Method::rtn, row, rows + r * row_bytes);
       if (!made) return made;
     }
-    ops::pack_strip(to, blocks.data(), row_bytes, n, from.cols, out);
-    out += ops::strip_bytes(to, from.cols);
+    if (strips) ops::pack_strip(to.format, rows, row_bytes, n, to.cols, out);
+    out += strips ? to.row_bytes : n * row_bytes;
   }
   return {};
 }
@@ -161,7 +180,7 @@ Status Weights::matrices(std::span<const Name> names, std::uint32_t rows, std::u
 }
 
 Status Weights::requantized(Name name, std::uint32_t rows, std::uint32_t cols, quant::Format to,
-                            std::pmr::vector<StripLine>& strips, ops::WeightView& out) const noexcept {
+                            std::pmr::vector<StripLine>& kept, ops::WeightView& out) const noexcept {
   ops::WeightView from;
   if (const Status status = find(name, rows, cols, from); !status) return status;
   if (cols % quant::info(to).block != 0) {
@@ -170,26 +189,34 @@ Status Weights::requantized(Name name, std::uint32_t rows, std::uint32_t cols, q
                       "weights as they are",
                       Spelling(name).text, cols, quant::info(to).name);
   }
-  const std::size_t bytes = bytes_of_strips(to, rows, cols);
-  const std::size_t lines = (bytes + sizeof(StripLine) - 1) / sizeof(StripLine);
-  out = {to, rows, cols, ops::strip_bytes(to, cols), nullptr, ops::WeightLayout::packed};
-  placement_->requantized_bytes += lines * sizeof(StripLine);
+  const ops::BackendInfo* const info = placement_->info;
+  const bool strips = info == nullptr || info->packed_files;
+  out = view_in(to, strips ? ops::WeightLayout::packed : ops::WeightLayout::rows, from);
+  const std::size_t lines = (bytes_of(out) + sizeof(StripLine) - 1) / sizeof(StripLine);
+  ops::ContextShape shape = placement_->shape;
+  shape.lent = false;  // which the file is, not this
+  const std::size_t taken = info == nullptr ? 0 : info->placed_bytes(shape, out, ops::WeightUse::product);
+  placement_->bytes += taken;
+  if (taken == 0) placement_->requantized_bytes += lines * sizeof(StripLine);
   const TensorInfo* const tensor = file_.find(Spelling(name));
   // Rows of the embedding are still looked up.
   const bool gives_back = placement_->discard && tensor != nullptr && tensor->name != lookup_name;
-  const std::size_t passing = from.cols * sizeof(float) + ops::strip_rows * quant::format_bytes(to, cols);
   if (placement_->backend == nullptr) {
-    if (!placement_->memory->reserve(lines * sizeof(StripLine) + passing)) return core::out_of_memory();
-    placement_->memory->release(passing);
+    core::Memory& memory = *placement_->memory;
+    if (!memory.reserve(lines * sizeof(StripLine) + passing_bytes(out))) return core::out_of_memory();
+    memory.release(passing_bytes(out));
     if (gives_back) file_.discard(*tensor);
+    if (!memory.reserve(taken)) return core::out_of_memory();
+    if (taken != 0) memory.release(lines * sizeof(StripLine));
     return {};
   }
   return core::guarded([&]() -> Status {
-    strips.resize(lines);
-    out.data = strips.data()->bytes;
-    const Status made = requantize(from, to, strips.get_allocator().resource(), strips.data()->bytes);
-    if (!made) return core::fail(made.error().code, "tensor {}: {}", Spelling(name).text, made.error().message);
+    std::pmr::vector<StripLine> made(lines, kept.get_allocator());
+    out.data = made.data()->bytes;
+    const Status status = requantize(from, out, made.get_allocator().resource(), made.data()->bytes);
+    if (!status) return core::fail(status.error().code, "tensor {}: {}", Spelling(name).text, status.error().message);
     if (gives_back) file_.discard(*tensor);
+    if (taken == 0) kept = std::move(made);
     return placement_->backend->place({&out, 1}, ops::WeightUse::product);
   });
 }

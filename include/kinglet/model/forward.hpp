@@ -28,7 +28,7 @@ struct Forward {
   explicit Forward(std::pmr::memory_resource* memory) : ops(memory), importance(memory), output_strips(memory) {}
   std::pmr::vector<ops::Op> ops;
   std::pmr::vector<float> importance;         ///< of all products' channels, for the gate; empty without one
-  std::pmr::vector<StripLine> output_strips;  ///< of a re-quantized output layer
+  std::pmr::vector<StripLine> output_strips;  ///< of a re-quantized output layer that the backend reads here
 };
 
 struct ForwardOptions {
@@ -37,6 +37,11 @@ struct ForwardOptions {
   bool (*progress)(void* user, float done) = nullptr;  ///< as in EngineOptions
   void* progress_user = nullptr;
 };
+
+/// The tensor that is the output layer: that of the embedding where the file has no other. Null: it has none.
+KINGLET_API const TensorInfo* output_tensor(const Gguf& file) noexcept;
+/// Is the output layer re-quantized, because it is in another format than is asked for?
+KINGLET_API bool requantizes_output(const Gguf& file, std::optional<quant::Format> asked) noexcept;
 
 /// Finds, checks and places all weights. Without a backend in `placement` everything is checked and allocated, but
 /// nothing computed. bad_format, unsupported: a tensor (the message names it); cancelled: by `progress`; out_of_memory;

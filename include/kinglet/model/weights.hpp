@@ -29,7 +29,7 @@ struct Placement : Place {
   core::Memory* memory = nullptr;     ///< without a backend: in what its bytes are counted
   bool discard = false;               ///< the pages of what was packed are given back: the file is mapped
   std::size_t bytes = 0;              ///< taken for packed matrices so far
-  std::size_t requantized_bytes = 0;  ///< and for strips that are not the backend's
+  std::size_t requantized_bytes = 0;  ///< and for a re-quantized one that is not the backend's
   std::size_t first_bytes = 0;        ///< of these, in `first`
 
   /// @param layer  -1: the embedding, and what comes after the layers
@@ -39,7 +39,7 @@ struct Placement : Place {
   }
 };
 
-/// 64 bytes of strips.
+/// 64 bytes of a re-quantized matrix.
 struct alignas(64) StripLine {
   std::byte bytes[64];
 };
@@ -69,12 +69,13 @@ class Weights {
   /// @param out    [names]
   KINGLET_API Status matrices(std::span<const Name> names, std::uint32_t rows, std::uint32_t cols, ops::WeightUse use,
                               ops::WeightView* out) const noexcept;
-  /// A matrix [rows][cols] for products, re-quantized on its way into strips.
-  /// @param to      Q4_0 or Q8_0
-  /// @param strips  takes them
+  /// A matrix [rows][cols] for products, re-quantized on its way into strips or, for a backend that takes none, in
+  /// rows.
+  /// @param to    Q4_0 or Q8_0
+  /// @param kept  takes it, where the backend reads it there; else it is needed in passing alone
   /// Also not_finite: the matrix holds a value that is not.
   KINGLET_API Status requantized(Name name, std::uint32_t rows, std::uint32_t cols, quant::Format to,
-                                 std::pmr::vector<StripLine>& strips, ops::WeightView& out) const noexcept;
+                                 std::pmr::vector<StripLine>& kept, ops::WeightView& out) const noexcept;
   /// An FP32 vector [n].
   KINGLET_API Status vector(Name name, std::uint32_t n, const float*& out) const noexcept;
   /// The same, or null where the file has none.
