@@ -15,6 +15,10 @@ namespace {
 /// Runs `body`, which returns an Error, with ever later failures until it succeeds; returns how many failed.
 template <class Body>
 long fail_each(CountingHeap& heap, const Engine& engine, Body&& body) {
+  const std::size_t elsewhere = engine.memory().allocated - heap.used;  // a GPU's memory, which is no host's
+  const auto backend = ops::find_backend(engine.backend());
+  REQUIRE(backend.ok());
+  REQUIRE((elsewhere > 0) == (*backend)->gpu);
   for (long failed = 0;; ++failed) {
     REQUIRE(failed < 5000);
     const std::size_t used = heap.used;
@@ -24,7 +28,7 @@ long fail_each(CountingHeap& heap, const Engine& engine, Body&& body) {
     if (error.code == Errc::ok) return failed;
     INFO("allocation " << failed << ": " << error.message);
     CHECK(error.code == Errc::out_of_memory);
-    CHECK(engine.memory().allocated == heap.used);
+    CHECK(engine.memory().allocated == heap.used + elsewhere);
     CHECK(heap.used < used + 65536);
   }
 }

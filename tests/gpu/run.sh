@@ -78,11 +78,11 @@ step 300 "build for sm_$chip" bash "$logs/configure" || finish
 step 120 "parity with scalar, bit for bit" "$(program cuda_test)" "[gpu]"
 ! grep -qm1 SKIPPED "$logs/log" || fail "parity with scalar" "$(grep -m1 SKIPPED "$logs/log")"
 step 60 "golden hashes, every backend" "$(program golden_test)" "golden: every backend gives the pinned bits"
-# What counts bytes of the host's heap stays out: a GPU's memory is not there. So does what only CPU backends have: urgent
-# plans, packed files and what happens to a file that is mapped.
+# What counts bytes of the host's heap stays out: a GPU's memory is not there. So do urgent plans, which only CPU backends
+# have. On the emulated GPU all of it passes (engine_emulated), but for what takes threads.
 export KINGLET_BACKEND=cuda
 step 90 "API tests, backend forced" "$(program engine_test)" -# \
-  "~[slow]~[#memory_test]~[#allocation_test]~[#urgent_test]~[#pack_test]~[#changed_file_test]"
+  "~[slow]~[#memory_test]~[#allocation_test]~[#urgent_test]"
 [ ! -e "$model" ] || step 60 "SmolLM2: reference answers and loss" "$(program engine_test)" "SmolLM2*"
 unset KINGLET_BACKEND
 if [ -e "$model" ]; then
