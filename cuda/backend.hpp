@@ -2,8 +2,8 @@
 //
 // One block of device memory holds the buffers, the vectors and the KV pool; matrices are chained beside it. An op has
 // one phase of one tile: run() enqueues its kernels on the backend's stream and returns; logits(), hidden() and
-// bad_layer() wait for it, and logits cross only when they are asked for: sample() chooses on the device. The bits are
-// those of the CPU (docs/numbers.md): the kernels keep its order of operations.
+// bad_layer() wait for it. Rows of logits come back with the step, but for those of which it chooses the token
+// (choices.cpp). The bits are those of the CPU (docs/numbers.md): the kernels keep its order of operations.
 #pragma once
 #include <memory_resource>
 

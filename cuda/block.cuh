@@ -1,7 +1,7 @@
 // cuda/block.cuh: what do all threads of a block find together?
 //
-// The words of device.cuh that need CUB. Their results have no order, being of integers, so that they are the
-// emulator's.
+// The words of device.cuh that need CUB. Minima and sums of integers do not depend on the order, so that they are those
+// of the emulator.
 #pragma once
 #include "device.cuh"
 

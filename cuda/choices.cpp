@@ -60,9 +60,11 @@ Status CudaBackend::upload_choices(std::size_t first, std::span<const ops::Sampl
   const auto up = [&](auto* to, const auto* from, std::size_t bytes) {
     return bytes == 0 ? Status() : check(driver_->upload(to, from, bytes), "cudaMemcpyAsync to the device");
   };
-  if (const Status s = up(view<ChoiceRules>(layout_.rules, 0).data + first, rules, requests.size() * sizeof *rules); !s)
-    return s;
-  return up(view<std::int32_t>(layout_.windows, 0).data + begin, windows + begin, (end - begin) * sizeof *windows);
+  Status s = up(view<ChoiceRules>(layout_.rules, 0).data + first, rules, requests.size() * sizeof *rules);
+  if (s) s = up(view<std::int32_t>(layout_.windows, 0).data + begin, windows + begin, (end - begin) * sizeof *windows);
+  // Whatever comes to nothing after this, the pinned memory is not written before it was read.
+  step_set_ = driver_->set(step_mark) == 0 || step_set_;
+  return s;
 }
 
 /// Takes note of what the step is to choose. What is not to be had is left to sample(), which says why.
@@ -71,7 +73,7 @@ Status CudaBackend::foresee(std::span<const ops::SampleRequest> requests) noexce
   chosen_ = false;
   if (requests.size() >= layout_.choices) return Error{Errc::internal, "a step has more choices than rows of logits"};
   const auto good = [&](const ops::SampleRequest& request) { return check_choice(request).ok(); };
-  if (!std::all_of(requests.begin(), requests.end(), good)) return {};
+  if (requests.empty() || !std::all_of(requests.begin(), requests.end(), good)) return {};
   foreseen_ = static_cast<std::uint32_t>(requests.size());
   return upload_choices(0, requests);
 }

@@ -1,8 +1,9 @@
 // cuda/device.cuh: in which words does a kernel speak of its threads and their memory?
 //
 // A kernel is a struct with `Args`, a plain struct of sizes and Views, and `run(const Thread& t, const Args& a)`, a
-// template over the thread. On a device the thread is the one below, and all of it compiles to single instructions; in
-// the tests it is the emulator's, which watches every access. Blocks have one dimension, and a multiple of 32 threads.
+// template over the thread. On a device the thread is the one below, whose words are single instructions, but for those
+// of a block; in the tests it is the emulator's, which watches every access. Blocks have one dimension, and a multiple
+// of 32 threads.
 //
 //   t.thread(), t.threads()          index in the block, threads of the block
 //   t.block(0 to 2)                  index of the block

@@ -53,8 +53,8 @@ class Driver {
   virtual int allocate_pinned(void*& memory, std::size_t bytes) noexcept = 0;
   virtual void release_pinned(void* memory) noexcept = 0;
 
-  /// Lets kernels read memory of the host, which is mapped read-only and stays so until give_back(). The bytes of
-  /// whole pages.
+  /// Lets kernels read memory of the host, which is mapped read-only and stays so until give_back(). It begins
+  /// with a page.
   virtual int lend(const void* host, std::size_t bytes) noexcept = 0;
   /// @param device  where kernels find lent memory
   virtual int lent_address(const void* host, const void*& device) noexcept = 0;

@@ -1,6 +1,6 @@
 // cuda/gate.cuh: the channels of a row that count least become +0 (docs/numbers.md, A layer)
 //
-// Floor: 8 * cols bytes read; what is dropped, written. The row and its importance are read six times, out of the
+// Floor: 8 * cols bytes read; what is dropped, written. The row and its importance are read five times, out of the
 // caches but for the first. Not measured yet.
 #pragma once
 #include "args.hpp"

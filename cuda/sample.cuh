@@ -1,9 +1,9 @@
 // cuda/sample.cuh: which token comes next? The sampler's stages of sample/sampler.hpp that numbers alone describe.
 //
-// Floor: the row of logits read once. It is read some ten times, out of the caches but for the first, by one block; the
-// rows of a step have one each.
-// All sums are of integers (ops/token_key.hpp), so that any order gives the same. Nothing is sorted: top-k and top-p
-// are each one key, found byte by byte, that the candidates' keys are not above. Not measured yet.
+// Floor: the row of logits read once. It is read 5 times, and 8 more for top-k and 9 for top-p, out of the caches but
+// for the first, by one block; the rows of a step have one each. All sums are of integers (ops/token_key.hpp), so that
+// any order gives the same. Nothing is sorted: top-k and top-p are each one key, found byte by byte, that the
+// candidates' keys are not above. Not measured yet.
 #pragma once
 #include "args.hpp"
 #include "block.cuh"
@@ -16,6 +16,7 @@ namespace kinglet::cuda {
 struct SampleRow {
   using Args = SampleArgs;
   static constexpr unsigned max_threads = sample_threads;
+  static_assert(max_threads >= 256);  // a byte's values
   static constexpr std::uint64_t all_keys = ~std::uint64_t{0};
   // shared memory: two numbers that one thread has found; low and high words of 256 sums
   static constexpr unsigned low_at = 16, high_at = low_at + 4 * 256;

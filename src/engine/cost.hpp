@@ -14,7 +14,7 @@ namespace kinglet::engine {
 class CostModel {
  public:
   static constexpr std::size_t max_phases = 4;  ///< attention has more, in rounds of two: they share the last two
-  static constexpr std::size_t sampling = ops::op_kinds;  ///< the kind that stands for a session's commit
+  static constexpr std::size_t sampling = ops::op_kinds;  ///< the kind that stands for the choice of a token
 
   void threads(unsigned n) noexcept { threads_ = n; }
 

@@ -90,7 +90,8 @@ Result<std::uint32_t> layers_there(const EngineOptions& options, const ops::Back
 Status lends_file(const EngineOptions& options, const ops::BackendInfo& backend, const ops::ContextShape& shape,
                   const model::Gguf& file, std::pmr::vector<std::span<const std::byte>>& parts) {
   const Error no{Errc::unsupported, "weights are read where the backend has put them"};
-  if (backend.lends == nullptr || options.gpu_layers == 0 || options.file_access != FileAccess::map) return no;
+  const bool cut = options.gpu_layers >= 0 && static_cast<std::uint32_t>(options.gpu_layers) < shape.layers;
+  if (backend.lends == nullptr || cut || options.file_access != FileAccess::map) return no;
   for (std::size_t i = 0; !file.mapping(i).empty(); ++i) parts.push_back(file.mapping(i));
   return parts.empty() || last_unread(backend, file) != nullptr ? Status(no) : backend.lends(shape, parts);
 }

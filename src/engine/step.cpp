@@ -140,7 +140,8 @@ bool sample_all(EngineState& state, OpenPlan& plan, Timer& timer, StepReport& re
   const auto rows = static_cast<std::uint32_t>(plan.logits.size());
   if (plan.tile == 0) check_rows(state, plan);
   while (plan.tile < rows) {
-    std::uint32_t n = state.costs.fit(CostModel::sampling, 0, 1, cost, rows - plan.tile, timer.left());
+    const std::uint32_t left = plan.backend->spreads() ? rows - plan.tile : 1;
+    std::uint32_t n = state.costs.fit(CostModel::sampling, 0, 1, cost, left, timer.left());
     if (n == 0 && report.pieces != 0) return false;
     n = std::max(n, 1u);
     sample_rows(plan, plan.tile, plan.tile + n);

@@ -49,6 +49,7 @@ class CpuBackend final : public Backend {
   Result<std::span<const float>> logits(std::uint32_t i) noexcept override;
   Result<std::span<const float>> hidden(std::uint32_t i) noexcept override;
   std::int32_t bad_layer(std::uint32_t row) noexcept override;
+  bool spreads() const noexcept override { return shape_.threads > 1; }
   void spread(std::uint32_t count, void (*body)(void* context, std::uint32_t i), void* context) noexcept override;
   Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept override;
   Status read_page(std::uint32_t page, std::span<std::byte> bytes) noexcept override;

@@ -1,5 +1,7 @@
-// The engine's tests on the emulated GPU: KINGLET_BACKEND=cuda, or the name "cuda", finds it as if it were of this
-// build. The linker puts these in place of the library's own list (tests/CMakeLists.txt).
+// tests/cuda/forced.cpp: how do the engine's tests come to run on the emulated GPU?
+//
+// KINGLET_BACKEND=cuda, or the name "cuda", finds it as if it were of this build. The linker puts these in place of the
+// library's own list (tests/CMakeLists.txt).
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>

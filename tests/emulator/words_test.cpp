@@ -106,7 +106,8 @@ struct Sums {
     if (Fault == 1 && i >= 32) return;  // a warp alone
     std::uint64_t total = 0;
     const std::uint64_t word = std::uint64_t{in[i]} << 40;
-    const std::uint64_t before = t.template block_scan < Fault == 2 ? 64 : max_threads > (word, total);
+    constexpr unsigned threads = Fault == 2 ? 64 : max_threads;
+    const std::uint64_t before = t.template block_scan<threads>(word, total);
     out[i] = part[other];
     out[max_threads + i] = static_cast<std::uint32_t>(before >> 40);
     if constexpr (Fault == 3) part[i] = 7;  // which may still be read

@@ -311,11 +311,12 @@ TEST_CASE("bad logits, bad history and a vocabulary of bans are errors", "[sampl
   for (std::int32_t id : {-1, 40}) {
     CHECK(sampler.sample(logits, std::vector<std::int32_t>{id}, 0).error().code == Errc::invalid_argument);
   }
-  for (std::size_t at : {0u, 17u, 39u}) {
+  auto large = make(200, o);
+  for (std::size_t at : {0u, 1u, 63u, 64u, 127u, 128u, 191u, 192u, 199u}) {
     for (float bad : {infinity, std::numeric_limits<float>::quiet_NaN()}) {
-      auto broken = logits;
+      std::vector<float> broken(200, 1.0f);
       broken[at] = bad;
-      CHECK(sampler.sample(broken, {}, 0).error().code == Errc::not_finite);
+      CHECK(large.sample(broken, {}, 0).error().code == Errc::not_finite);
     }
   }
   CHECK(sampler.sample(std::vector<float>(40, -infinity), {}, 0).error().code == Errc::invalid_argument);

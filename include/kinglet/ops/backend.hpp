@@ -182,9 +182,9 @@ class Backend {
 
   virtual const char* name() const noexcept = 0;
 
-  /// Takes memory of the host to read matrices from where they lie, before any of them is placed: whole pages, which
-  /// stay mapped and unchanged until the backend is destroyed. All of it or, with an error, nothing; then matrices are
-  /// copied. unsupported, backend, out_of_memory.
+  /// Takes memory of the host to read matrices from where they lie, before any of them is placed: from the start of a
+  /// page on, mapped and unchanged until the backend is destroyed. All of it or, with an error, nothing; then matrices
+  /// are copied. unsupported, backend, out_of_memory.
   virtual Status lend(HostMemory) noexcept { return Error{Errc::unsupported, "this backend borrows no memory"}; }
   /// Prepares for all matrices, whose placed_bytes() are `bytes` together, so that they may lie in one block; it is
   /// place() that counts them. out_of_memory.
@@ -226,8 +226,9 @@ class Backend {
     return Error{Errc::unsupported, "this backend leaves sampling to the host"};
   }
 
-  /// Calls body(context, i) for each i < count, on this backend's threads if it has some: for what follows a step. None
-  /// of them may run or ask anything but logits() of this backend.
+  /// Does spread() have threads? Then samples(), sample() and logits() may be asked by several at once.
+  virtual bool spreads() const noexcept { return false; }
+  /// Calls body(context, i) for each i < count: for what follows a step.
   virtual void spread(std::uint32_t count, void (*body)(void* context, std::uint32_t i), void* context) noexcept {
     for (std::uint32_t i = 0; i < count; ++i) body(context, i);
   }
