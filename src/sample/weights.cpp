@@ -9,13 +9,6 @@
 namespace kinglet::sample {
 namespace {
 
-struct Loops {
-  Scan (*scan)(const float* x, std::size_t n) noexcept;
-  std::size_t (*first_of)(const float* x, std::size_t n, float max) noexcept;
-  void (*weights)(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept;
-  std::uint64_t (*weight_sum)(const float* x, std::size_t n, float m, float t) noexcept;
-};
-
 namespace baseline {
 #include "sample/weights.inl"
 }  // namespace baseline

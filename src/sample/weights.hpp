@@ -25,4 +25,12 @@ void weights(const float* x, std::size_t n, float m, float t, std::uint64_t* w) 
 /// The sum of the weights; below 2^63 for n <= 2^22.
 std::uint64_t weight_sum(const float* x, std::size_t n, float m, float t) noexcept;
 
+/// One instruction set's loops (weights.inl).
+struct Loops {
+  Scan (*scan)(const float* x, std::size_t n) noexcept;
+  std::size_t (*first_of)(const float* x, std::size_t n, float max) noexcept;
+  void (*weights)(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept;
+  std::uint64_t (*weight_sum)(const float* x, std::size_t n, float m, float t) noexcept;
+};
+
 }  // namespace kinglet::sample

@@ -54,7 +54,7 @@ inline float exp_in_range(float z) noexcept {
   return y * std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) << 23) + (127u << 23));
 }
 
-/// @param plain  t is 1: a division that changes nothing takes as long as all the rest
+/// @param plain  t is 1: the division, which would change nothing, is left out
 template <bool plain>
 inline void weights_block(const float* x, float m, float t, std::uint64_t* w) noexcept {
   float e[block];

@@ -3,9 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/state.hpp"
-#include "tests/catch.hpp"
-#include "tests/cuda/emulated.hpp"
+#include "tests/cuda/loaded.hpp"
 #include "tests/tiny_model.hpp"
 
 using namespace kinglet;
@@ -13,54 +11,10 @@ using namespace kinglet::test;
 
 namespace {
 
-struct Loaded {
-  Loaded(const std::string& bytes, const EngineOptions& options, const ops::BackendInfo* backend) {
-    const auto made = engine::load({}, as_bytes(bytes), options, backend);
-    error = made.error();
-    if (made) state = *made;
-  }
-  ~Loaded() {
-    if (state != nullptr) engine::drop(state);
-  }
-  Loaded(const Loaded&) = delete;
-  Loaded& operator=(const Loaded&) = delete;
-
-  /// A generation's tokens, up to an error.
-  std::vector<std::int32_t> generate(const SamplerOptions& sampling, std::uint32_t tokens = 6) {
-    std::vector<std::int32_t> ids;
-    const auto slot = engine::open_slot(*state, {});
-    REQUIRE(slot.ok());
-    GenerateOptions options;
-    options.max_new_tokens = tokens;
-    options.ignore_end = true;
-    options.sampling = sampling;
-    REQUIRE(engine::submit(**slot, "the thing", options).ok());
-    while ((*slot)->state.load() == SessionState::running) {
-      const auto report = engine::step(*state, std::chrono::hours(24));
-      if (!report) {
-        error = report.error();
-        break;
-      }
-      if ((*slot)->has_event) ids.push_back((*slot)->event.id);
-    }
-    if (!error) error = (*slot)->failure;
-    engine::close_slot(**slot);
-    engine::reap(*state);
-    engine::drop(state);  // the session was an owner too
-    return ids;
-  }
-
-  Error error;
-  engine::EngineState* state = nullptr;
+struct Loaded : LoadedEngine {
+  Loaded(const std::string& bytes, const EngineOptions& options, const ops::BackendInfo* backend)
+      : LoadedEngine({}, options, backend, as_bytes(bytes)) {}
 };
-
-EngineOptions small_options() {
-  EngineOptions options;
-  options.context = 64;
-  options.max_sessions = 2;
-  options.max_rows = 8;
-  return options;
-}
 
 std::vector<SamplerOptions> samplings() {
   SamplerOptions draw;
@@ -308,9 +262,7 @@ TEST_CASE("a step comes back while the GPU works, on the host's stream if it has
     }
     CHECK(machine.waits == waits);
     CHECK(ids == expected);
-    engine::close_slot(**slot);
-    engine::reap(*gpu.state);
-    engine::drop(gpu.state);
+    gpu.close(**slot);
     return count;
   };
   const int fast = steps(0, {});

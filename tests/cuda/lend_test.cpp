@@ -5,69 +5,13 @@
 #include <string>
 #include <vector>
 
-#include "engine/state.hpp"
-#include "tests/catch.hpp"
-#include "tests/cuda/emulated.hpp"
+#include "tests/cuda/loaded.hpp"
 #include "tests/tiny_model.hpp"
 
 using namespace kinglet;
 using namespace kinglet::test;
 
 namespace {
-
-/// An engine of a file, and what it says.
-struct Talker {
-  explicit Talker(const std::string& path, EngineOptions options = {},
-                  const ops::BackendInfo* backend = &emulated_cuda) {
-    options.hooks.user = this;
-    options.hooks.log = [](void* user, LogLevel, const char* line) {
-      static_cast<Talker*>(user)->log += std::string(line) + "\n";
-    };
-    const auto made = engine::load(path, {}, options, backend);
-    error = made.error();
-    if (made) state = *made;
-  }
-  ~Talker() {
-    if (state != nullptr) engine::drop(state);
-  }
-  Talker(const Talker&) = delete;
-  Talker& operator=(const Talker&) = delete;
-
-  std::vector<std::int32_t> generate() {
-    std::vector<std::int32_t> ids;
-    const auto slot = engine::open_slot(*state, {});
-    REQUIRE(slot.ok());
-    GenerateOptions options;
-    options.max_new_tokens = 4;
-    options.ignore_end = true;
-    REQUIRE(engine::submit(**slot, "the thing", options).ok());
-    while ((*slot)->state.load() == SessionState::running) {
-      const auto report = engine::step(*state, std::chrono::hours(24));
-      if (!report) {
-        error = report.error();
-        break;
-      }
-      if ((*slot)->has_event) ids.push_back((*slot)->event.id);
-    }
-    if (!error) error = (*slot)->failure;
-    engine::close_slot(**slot);
-    engine::reap(*state);
-    engine::drop(state);  // the session was an owner too
-    return ids;
-  }
-
-  Error error;
-  std::string log;
-  engine::EngineState* state = nullptr;
-};
-
-EngineOptions small_options() {
-  EngineOptions options;
-  options.context = 64;
-  options.max_sessions = 2;
-  options.max_rows = 8;
-  return options;
-}
 
 const std::string& model_bytes() {
   static const std::string bytes = [] {
@@ -82,7 +26,7 @@ const std::string& model_bytes() {
 }
 
 std::vector<std::int32_t> expected_tokens(const std::string& path) {
-  return Talker(path, small_options(), &scalar_backend()).generate();
+  return LoadedEngine(path, small_options(), &scalar_backend()).generate({}, 4);
 }
 
 void check_empty(const emulator::Machine& machine) {
@@ -108,12 +52,12 @@ TEST_CASE("an integrated GPU reads the weights in the mapped file, and the plan 
     REQUIRE(plan.ok());
     CHECK(plan->weights == model_bytes().size());
     check_empty(machine);
-    Talker gpu(file.path(), small_options());
+    LoadedEngine gpu(file.path(), small_options());
     REQUIRE(std::string(gpu.error.message) == "");
     CHECK(machine.lent.count() == 1);
     CHECK(machine.lent.bytes() == model_bytes().size());
     CHECK(machine.device.allocations() == 1);  // no block for the matrices
-    CHECK(gpu.generate() == expected);
+    CHECK(gpu.generate({}, 4) == expected);
     CHECK(gpu.state->memory.peak() <= plan->total);
     CHECK(gpu.log == "");
   }
@@ -128,9 +72,9 @@ TEST_CASE("an integrated GPU reads the weights in the mapped file, and the plan 
   EngineOptions options = small_options();
   options.memory_limit = plan->total;
   machine.integrated = true;
-  CHECK(Talker(file.path(), options).error.code == Errc::ok);
+  CHECK(LoadedEngine(file.path(), options).error.code == Errc::ok);
   --options.memory_limit;
-  CHECK(Talker(file.path(), options).error.code == Errc::out_of_memory);
+  CHECK(LoadedEngine(file.path(), options).error.code == Errc::out_of_memory);
   check_empty(machine);
 }
 
@@ -140,10 +84,10 @@ TEST_CASE("a GPU that reads any memory of the host is lent nothing in so many wo
   emulator::Machine machine(std::size_t{1} << 30, false);
   machine.integrated = machine.pageable = true;
   machine.registers = false;
-  Talker gpu(file.path(), small_options());
+  LoadedEngine gpu(file.path(), small_options());
   CHECK(machine.lent.count() == 0);
   CHECK(machine.device.allocations() == 1);
-  CHECK(gpu.generate() == expected);
+  CHECK(gpu.generate({}, 4) == expected);
   CHECK(gpu.log == "");
 }
 
@@ -153,14 +97,14 @@ TEST_CASE("several engines of one file on an integrated GPU come and go on their
   emulator::Machine machine;
   machine.integrated = true;
   {
-    Talker one(file.path(), small_options());
+    LoadedEngine one(file.path(), small_options());
     {
-      Talker other(file.path(), small_options());
+      LoadedEngine other(file.path(), small_options());
       CHECK(machine.lent.count() == 2);
-      CHECK(other.generate() == expected);
+      CHECK(other.generate({}, 4) == expected);
     }
     CHECK(machine.lent.count() == 1);
-    CHECK(one.generate() == expected);
+    CHECK(one.generate({}, 4) == expected);
   }
   CHECK(machine.device.reports.text() == "");
   check_empty(machine);
@@ -181,11 +125,11 @@ TEST_CASE("weights that are lent take none of the free memory; those of a model 
   for (const bool integrated : {false, true}) {
     emulator::Machine machine(buffers + buffers / 15 + 1024, false);  // a sixteenth is left
     machine.integrated = integrated;
-    Talker gpu(file.path(), options);
+    LoadedEngine gpu(file.path(), options);
     REQUIRE(gpu.state != nullptr);
     CHECK((gpu.log == "") == integrated);  // else some layers are on the CPU
     CHECK(machine.lent.count() == (integrated ? 1 : 0));
-    CHECK(gpu.generate() == expected);
+    CHECK(gpu.generate({}, 4) == expected);
   }
   options.gpu_layers = 2;
   emulator::Machine machine(std::size_t{1} << 30, false);
@@ -193,18 +137,18 @@ TEST_CASE("weights that are lent take none of the free memory; those of a model 
   {
     const auto plan = engine::plan(file.path(), options, &emulated_cuda);
     REQUIRE(plan.ok());
-    Talker gpu(file.path(), options);
+    LoadedEngine gpu(file.path(), options);
     CHECK(machine.lent.count() == 0);
     CHECK(machine.device.allocations() == 2);
-    CHECK(gpu.generate() == expected);
+    CHECK(gpu.generate({}, 4) == expected);
     CHECK(gpu.state->memory.peak() <= plan->total);
   }
   for (const auto access : {FileAccess::copy, FileAccess::map}) {
     options = small_options();
     options.file_access = access;
-    Talker gpu(file.path(), options);
+    LoadedEngine gpu(file.path(), options);
     CHECK(machine.lent.count() == (access == FileAccess::map ? 1 : 0));
-    CHECK(gpu.generate() == expected);
+    CHECK(gpu.generate({}, 4) == expected);
     CHECK(gpu.log == "");
   }
   check_empty(machine);
@@ -219,10 +163,10 @@ TEST_CASE("a device that refuses the mapping gets copies, as planned, with a lin
   {
     const auto plan = engine::plan(file.path(), small_options(), &emulated_cuda);
     REQUIRE(plan.ok());
-    Talker gpu(file.path(), small_options());
+    LoadedEngine gpu(file.path(), small_options());
     CHECK(gpu.log == copied + "CUDA device 0 (emulator 0) takes no read-only memory of the host\n");
     CHECK(machine.device.allocations() == 2);
-    CHECK(gpu.generate() == expected);
+    CHECK(gpu.generate({}, 4) == expected);
     CHECK(gpu.state->memory.peak() <= plan->total);
   }
   machine.registers = true;
@@ -231,10 +175,10 @@ TEST_CASE("a device that refuses the mapping gets copies, as planned, with a lin
     const auto plan = engine::plan(file.path(), small_options(), &emulated_cuda);
     REQUIRE(plan.ok());
     CHECK(plan->weights > model_bytes().size());
-    Talker gpu(file.path(), small_options());
+    LoadedEngine gpu(file.path(), small_options());
     CHECK(gpu.log == copied + "CUDA: cudaHostRegister: unspecified launch failure (code 712, device 0)\n");
     CHECK(machine.device.allocations() == 2);
-    CHECK(gpu.generate() == expected);
+    CHECK(gpu.generate({}, 4) == expected);
     CHECK(gpu.state->memory.peak() <= plan->total);
   }
   CHECK(machine.device.reports.text() == "");
@@ -250,7 +194,7 @@ TEST_CASE("an integrated GPU that fails at any call of a plan, a load or a step 
     machine.integrated = true;
     CHECK(engine::plan(file.path(), small_options(), &emulated_cuda).ok());
     planned = machine.calls;
-    CHECK(Talker(file.path(), small_options()).generate() == expected);
+    CHECK(LoadedEngine(file.path(), small_options()).generate({}, 4) == expected);
     calls = machine.calls;
   }
   REQUIRE(calls > planned + 50);
@@ -264,9 +208,9 @@ TEST_CASE("an integrated GPU that fails at any call of a plan, a load or a step 
       INFO("call " << at << " of " << planned << " and " << calls << ", code " << code);
       CHECK(engine::plan(file.path(), small_options(), &emulated_cuda).ok());
       {
-        Talker gpu(file.path(), small_options());
+        LoadedEngine gpu(file.path(), small_options());
         if (gpu.state != nullptr) {
-          const auto got = gpu.generate();
+          const auto got = gpu.generate({}, 4);
           if (!gpu.error) CHECK(got == expected);
         }
         CHECK((gpu.error || code == cuda::error_out_of_memory || at > planned));

@@ -1,4 +1,5 @@
 // A re-quantized output layer on the GPU: the CPU's logits to the bit, and the bytes that the plan says.
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -6,10 +7,8 @@
 
 #include "engine/gpu_layers.hpp"
 #include "engine/shape.hpp"
-#include "engine/state.hpp"
-#include "tests/catch.hpp"
 #include "tests/counting.hpp"
-#include "tests/cuda/emulated.hpp"
+#include "tests/cuda/loaded.hpp"
 #include "tests/tiny_model.hpp"
 
 using namespace kinglet;
@@ -39,10 +38,8 @@ std::string model_bytes(bool tied, quant::Format format) {
   return file.bytes();
 }
 
-EngineOptions small_options() {
-  EngineOptions options;
-  options.context = 64;
-  options.max_sessions = 2;
+EngineOptions twelve_rows() {
+  EngineOptions options = small_options();
   options.max_rows = options.max_logits = 12;
   return options;
 }
@@ -55,17 +52,8 @@ std::size_t placed_bytes(const engine::EngineState& state, quant::Format format)
       ops::WeightUse::product);
 }
 
-struct Loaded {
-  Loaded(const std::string& path, const EngineOptions& options, const ops::BackendInfo* backend = &emulated_cuda) {
-    const auto made = engine::load(path, {}, options, backend);
-    error = made.error();
-    if (made) state = *made;
-  }
-  ~Loaded() {
-    if (state != nullptr) engine::drop(state);
-  }
-  Loaded(const Loaded&) = delete;
-  Loaded& operator=(const Loaded&) = delete;
+struct Loaded : LoadedEngine {
+  using LoadedEngine::LoadedEngine;
 
   /// Of twelve tokens, all rows in one step.
   std::vector<float> logits() {
@@ -85,14 +73,9 @@ struct Loaded {
       out.insert(out.end(), row->begin(), row->end());
     }
     engine::abandon(*state, state->plan);
-    engine::close_slot(**slot);
-    engine::reap(*state);
-    engine::drop(state);  // the session was an owner too
+    close(**slot);
     return out;
   }
-
-  Error error;
-  engine::EngineState* state = nullptr;
 };
 
 /// The least memory of a GPU for which an engine puts all layers there, less what it leaves free.
@@ -117,10 +100,10 @@ TEST_CASE("a re-quantized output layer gives the CPU's bits on a GPU, and the pl
     for (const auto from : {quant::Format::f32, quant::Format::q4_0}) {
       const TemporaryFile file(model_bytes(tied, from));
       for (const auto to : formats) {
-        EngineOptions options = small_options();
+        EngineOptions options = twelve_rows();
         options.output_weights = to;
         const auto expected = Loaded(file.path(), options, &scalar_backend()).logits();
-        const auto plain = Loaded(file.path(), small_options(), &scalar_backend()).logits();
+        const auto plain = Loaded(file.path(), twelve_rows(), &scalar_backend()).logits();
         CHECK(same_bits(expected, plain) == (from == to));
         for (const std::int32_t layers : {1, 2, 3}) {
           INFO("tied " << tied << ", " << quant::info(from).name << " to " << quant::info(to).name << ", " << layers
@@ -157,7 +140,7 @@ TEST_CASE("a re-quantized output layer takes its bytes on the GPU once it is the
     for (const auto to : formats) {
       emulator::Machine machine(std::size_t{1} << 30, false);
       CountingHeap heap;
-      EngineOptions options = small_options();
+      EngineOptions options = twelve_rows();
       options.file_access = FileAccess::copy;
       options.hooks = heap.hooks();
       const auto plain_plan = engine::plan(file.path(), options, &emulated_cuda);
@@ -186,11 +169,11 @@ TEST_CASE("a re-quantized output layer takes its bytes on the GPU once it is the
 TEST_CASE("the choice of a GPU's layers counts the output layer as it will be there, and a shared embedding once") {
   for (const bool tied : {false, true}) {
     const TemporaryFile file(model_bytes(tied, quant::Format::f32));
-    const Loaded cpu(file.path(), small_options(), &scalar_backend());
+    const Loaded cpu(file.path(), twelve_rows(), &scalar_backend());
     REQUIRE(cpu.state != nullptr);
     std::uint64_t matrices = 0;
     for (const model::TensorInfo& tensor : cpu.state->file.tensors()) matrices += tensor.bytes;
-    EngineOptions options = small_options();
+    EngineOptions options = twelve_rows();
     const std::uint64_t buffers = emulated_cuda.bytes(engine::shape_of(*cpu.state));
     CHECK(room_for_all(*cpu.state, options) == buffers + matrices);
     CHECK(room_for_all(*cpu.state, options, true) == buffers);
@@ -208,7 +191,7 @@ TEST_CASE("where an integrated GPU reads the mapped file, a re-quantized output 
   for (const bool tied : {false, true}) {
     const std::string bytes = model_bytes(tied, quant::Format::f32);
     const TemporaryFile file(bytes);
-    EngineOptions options = small_options();
+    EngineOptions options = twelve_rows();
     options.output_weights = quant::Format::q8_0;
     const auto expected = Loaded(file.path(), options, &scalar_backend()).logits();
     emulator::Machine machine;

@@ -79,7 +79,8 @@ step 120 "parity with scalar, bit for bit" "$(program cuda_test)" "[gpu]"
 ! grep -qm1 SKIPPED "$logs/log" || fail "parity with scalar" "$(grep -m1 SKIPPED "$logs/log")"
 step 60 "golden hashes, every backend" "$(program golden_test)" "golden: every backend gives the pinned bits"
 # What counts bytes of the host's heap stays out: a GPU's memory is not there. So do urgent plans, which only CPU backends
-# have. On the emulated GPU all of it passes (engine_emulated), but for what loads from several threads; windows by hand.
+# have. On the emulated GPU all of it passes (engine_emulated), but for what loads
+# from several threads; ctest leaves the windows out there, which take a minute.
 export KINGLET_BACKEND=cuda
 step 90 "API tests, backend forced" "$(program engine_test)" -# \
   "~[slow]~[#memory_test]~[#allocation_test]~[#urgent_test]"

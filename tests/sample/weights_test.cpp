@@ -17,25 +17,19 @@ using namespace kinglet;
 
 namespace {
 
-struct Loops {
-  sample::Scan (*scan)(const float* x, std::size_t n) noexcept;
-  std::size_t (*first_of)(const float* x, std::size_t n, float max) noexcept;
-  void (*weights)(const float* x, std::size_t n, float m, float t, std::uint64_t* w) noexcept;
-  std::uint64_t (*weight_sum)(const float* x, std::size_t n, float m, float t) noexcept;
-};
-
 namespace plain {
+using sample::Loops;
 using sample::Scan;
 #include "sample/weights.inl"
 }  // namespace plain
 
-const Loops own{[](const float* x, std::size_t n) noexcept {
-                  return sample::scan({x, n});
-                },
-                [](const float* x, std::size_t n, float max) noexcept {
-                  return sample::first_of({x, n}, max);
-                },
-                sample::weights, sample::weight_sum};
+const sample::Loops own{[](const float* x, std::size_t n) noexcept {
+                          return sample::scan({x, n});
+                        },
+                        [](const float* x, std::size_t n, float max) noexcept {
+                          return sample::first_of({x, n}, max);
+                        },
+                        sample::weights, sample::weight_sum};
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
@@ -50,7 +44,7 @@ std::uint64_t weight_of(float x, float m, float t) {
 
 TEST_CASE("scan, first and weights are those of a plain loop, whatever the number of logits", "[sample]") {
   test::Random random{9};
-  for (const Loops& loops : {own, plain::loops}) {
+  for (const sample::Loops& loops : {own, plain::loops}) {
     for (const std::size_t n : {1u, 2u, 15u, 16u, 17u, 31u, 63u, 64u, 65u, 127u, 128u, 129u, 1000u}) {
       INFO(n << " logits");
       std::vector<float> x(n);
