@@ -45,10 +45,15 @@ constexpr CpuBackend::Isa scalar_isa{"scalar", scalar::kernels, scalar::strip_ke
 #if defined(__x86_64__)
 /// The same bits from either.
 const StripKernels& avx2_strips() noexcept {
-  return cpu_features().avx_vnni ? avx_vnni::strip_kernels() : avx2::strip_kernels();
+  const CpuFeatures cpu = cpu_features();
+  if (cpu.avx_vnni) return cpu.fetch ? avx_vnni::fetching_strip_kernels() : avx_vnni::strip_kernels();
+  return cpu.fetch ? avx2::fetching_strip_kernels() : avx2::strip_kernels();
+}
+const StripKernels& avx512_strips() noexcept {
+  return cpu_features().fetch ? avx512::fetching_strip_kernels() : avx512::strip_kernels();
 }
 constexpr CpuBackend::Isa avx2_isa{"avx2", avx2::kernels, avx2_strips};
-constexpr CpuBackend::Isa avx512_isa{"avx512", avx512::kernels, avx512::strip_kernels};
+constexpr CpuBackend::Isa avx512_isa{"avx512", avx512::kernels, avx512_strips};
 #elif defined(__aarch64__)
 /// The same bits from any.
 const StripKernels& neon_strips() noexcept {

@@ -26,13 +26,15 @@ std::uint32_t saved_states() noexcept {
 
 }  // namespace
 
-// Bits: Intel 64 Software Developer's Manual, volume 2, CPUID, leaves 1 and 7.
+// Bits: Intel 64 Software Developer's Manual, volume 2, CPUID, leaves 0, 1 and 7.
 CpuFeatures cpu_features() noexcept {
   CpuFeatures features;
   std::uint32_t a = 0;
   std::uint32_t b = 0;
   std::uint32_t c = 0;
   std::uint32_t d = 0;
+  if (__get_cpuid(0, &a, &b, &c, &d) == 0) return features;
+  features.fetch = b == signature_INTEL_ebx;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || !has(c, 27)) return features;
   const bool fma = has(c, 12);
   const bool f16c = has(c, 29);

@@ -20,11 +20,8 @@ void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t cou
       }
       const auto run = strips_.product[static_cast<std::size_t>(weight.format)];
       const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
-      for (std::uint32_t r = 0; r < rows; r += panel_rows) {
-        const Panel& panel = panels(kind)[(row + r) / panel_rows];
-        run(strip, weight.cols, panel,
-            reinterpret_cast<float(*)[out_stride]>(scratch.acc[m] + to + r * tile_outputs + o));
-      }
+      run(strip, weight.cols, panels(kind) + row / panel_rows, (rows + panel_rows - 1) / panel_rows,
+          reinterpret_cast<float(*)[out_stride]>(scratch.acc[m] + to + o));
     }
   }
 }

@@ -30,10 +30,17 @@ struct Set {
 std::vector<Set> sets() {
   std::vector<Set> all{{"scalar", scalar::strip_kernels}};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back({"avx2", avx2::strip_kernels});
-  if (cpu_features().avx_vnni) all.push_back({"avx2 with AVX-VNNI", avx_vnni::strip_kernels});
+  if (cpu_features().avx2) {
+    all.push_back({"avx2", avx2::strip_kernels});
+    all.push_back({"avx2, fetching", avx2::fetching_strip_kernels});
+  }
+  if (cpu_features().avx_vnni) {
+    all.push_back({"avx2 with AVX-VNNI", avx_vnni::strip_kernels});
+    all.push_back({"avx2 with AVX-VNNI, fetching", avx_vnni::fetching_strip_kernels});
+  }
   if (cpu_features().avx512) {
     all.push_back({"avx512", avx512::strip_kernels});
+    all.push_back({"avx512, fetching", avx512::fetching_strip_kernels});
     all.push_back({"avx2 with AVX-512's VNNI", evex_vnni::strip_kernels});
   }
 #elif defined(__aarch64__)
@@ -99,7 +106,8 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
         std::vector<std::byte> strip(strip_bytes(format, cols) + 64);
         pack_strip(format, data.data(), quant::format_bytes(format, cols), static_cast<std::uint32_t>(rows),
                    static_cast<std::uint32_t>(cols), strip.data());
-        for (std::uint32_t n = 1; n <= panel_rows; ++n) {
+        for (const std::uint32_t n :
+             {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 15u, 16u, 17u, 33u, 40u, 64u}) {
           std::vector<std::vector<float>> x(n, std::vector<float>(cols));
           std::vector<float*> pointers;
           for (auto& row : x) {
@@ -108,11 +116,16 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
           }
           const auto want = expected(format, data, rows, cols, x);
           for (const Set& set : sets()) {
-            std::vector<std::byte> memory(panel_bytes(cols) + 64);
-            const Panel panel = make_panel(n, cols, memory.data());
-            set.strips().quantize(pointers.data(), 0, cols / 32, panel);
-            float out[panel_rows][out_stride];
-            set.strips().product[static_cast<std::size_t>(format)](strip.data(), cols, panel, out);
+            std::vector<std::vector<std::byte>> memory;
+            std::vector<Panel> panels;
+            for (std::uint32_t r = 0; r < n; r += panel_rows) {
+              memory.emplace_back(panel_bytes(cols));
+              panels.push_back(make_panel(std::min(panel_rows, n - r), cols, memory.back().data()));
+              set.strips().quantize(pointers.data() + r, 0, cols / 32, panels.back());
+            }
+            float out[64][out_stride];
+            set.strips().product[static_cast<std::size_t>(format)](strip.data(), cols, panels.data(), panels.size(),
+                                                                   out);
             for (std::uint32_t r = 0; r < n; ++r) {
               INFO(set.name << " " << quant::info(format).name << " cols " << cols << " rows " << rows << " row " << r);
               REQUIRE(std::memcmp(out[r], want.data() + r * tile_outputs, rows * sizeof(float)) == 0);

@@ -2,11 +2,32 @@
 //
 // For sets with 32 registers of which one holds all rows of a strip, and for plain C++.
 
+/// Rows whose sums are made side by side, as many as find registers: the products of one wait for each other, and some
+/// cores look no further than ten of them ahead.
+template <quant::Format F, std::size_t R>
+constexpr std::size_t abreast() {
+  using Scales = StripScales<F>;
+  if (R % 4 != 0) return R;
+  if (R == 16) return Scales::halves || F == quant::Format::q5_1 ? 1 : Scales::has_min ? 2 : 4;
+  return F == quant::Format::q5_k ? 2 : 4;
+}
+
+/// sum[r] += the products of 4 * N columns, w those of the weights, a [R][32] those of the rows.
+template <std::size_t N, std::size_t R>
+[[gnu::always_inline]] inline void add_products(const B* w, const std::int8_t* a, I* sum) {
+#pragma GCC unroll 8
+  for (std::size_t j = 0; j < N; ++j) {
+#pragma GCC unroll 4
+    for (std::size_t r = 0; r < R; ++r) sum[r] = dot4(sum[r], w[j], a + 32 * r + 4 * j);
+  }
+}
+
 /// acc[r] takes up one group for one part of the strip's rows, where its codes begin.
 template <quant::Format F, std::size_t R, std::size_t Part>
 [[gnu::always_inline]] inline void add_group(const std::byte* codes, const std::byte* meta, const std::byte* super,
                                              const Panel& p, std::size_t at, V* acc) {
   using Scales = StripScales<F>;
+  constexpr std::size_t n = abreast<F, R>();
   B x[8];
   each(
       Order<0, 1, 2, 3, 4, 5, 6, 7>{}, [&](auto j)
@@ -14,13 +35,21 @@ template <quant::Format F, std::size_t R, std::size_t Part>
   Scales scales;
   scales.template load<Part>(meta, super);
 #pragma GCC unroll 16
-  for (std::size_t r = 0; r < R; ++r) {
-    const std::int8_t* a = p.q + 32 * (at + r);
+  for (std::size_t r = 0; r < R; r += n, at += n) {
+    const std::int8_t* a = p.q + 32 * at;
+    I sum[n];
     if constexpr (Scales::halves) {
-      const V first = scales.half_sum(dot16(Scales::start(p, at + r, 0), x, a));
-      acc[r] = scales.take(acc[r], first, dot16(Scales::start(p, at + r, 1), x + 4, a + 16), p, at + r);
+      V first[n];
+      for (std::size_t i = 0; i < n; ++i) sum[i] = Scales::start(p, at + i, 0);
+      add_products<4, n>(x, a, sum);
+      for (std::size_t i = 0; i < n; ++i) first[i] = scales.half_sum(sum[i]);
+      for (std::size_t i = 0; i < n; ++i) sum[i] = Scales::start(p, at + i, 1);
+      add_products<4, n>(x + 4, a + 16, sum);
+      for (std::size_t i = 0; i < n; ++i) acc[r + i] = scales.take(acc[r + i], first[i], sum[i], p, at + i);
     } else {
-      acc[r] = scales.take(acc[r], dot32(Scales::start(p, at + r), x, a), p, at + r);
+      for (std::size_t i = 0; i < n; ++i) sum[i] = Scales::start(p, at + i);
+      add_products<8, n>(x, a, sum);
+      for (std::size_t i = 0; i < n; ++i) acc[r + i] = scales.take(acc[r + i], sum[i], p, at + i);
     }
   }
 }

@@ -67,16 +67,6 @@ inline I dot4(I acc, B w, const std::int8_t* a) {
   __builtin_memcpy(&four, a, sizeof four);
   return {_mm512_dpbusd_epi32(acc.v, w.v, _mm512_set1_epi32(four))};
 }
-/// acc + the dot products of 16 columns, codes of at most 6 bits.
-inline I dot16(I acc, const B* w, const std::int8_t* a) {
-  for (std::size_t j = 0; j < 4; ++j) acc = dot4(acc, w[j], a + 4 * j);
-  return acc;
-}
-/// The same of 32 columns.
-inline I dot32(I acc, const B* w, const std::int8_t* a) {
-  for (std::size_t j = 0; j < 8; ++j) acc = dot4(acc, w[j], a + 4 * j);
-  return acc;
-}
 
 /// The largest magnitude of 32 numbers by its bits, so that a NaN is above all.
 inline float largest32(const float* x) {

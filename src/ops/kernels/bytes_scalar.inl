@@ -81,11 +81,6 @@ inline I dot4(I acc, const B& w, const std::int8_t* a) {
     return acc.v[i] + p[0] * a[0] + p[1] * a[1] + p[2] * a[2] + p[3] * a[3];
   });
 }
-inline I dot16(I acc, const B* w, const std::int8_t* a) {
-  for (std::size_t j = 0; j < 4; ++j) acc = dot4(acc, w[j], a + 4 * j);
-  return acc;
-}
-inline I dot32(I acc, const B* w, const std::int8_t* a) { return dot16(dot16(acc, w, a), w + 4, a + 16); }
 
 constexpr std::size_t groups_at_once = 1;  // in quantizing
 inline float largest32(const float* x) { return largest(x, 32); }

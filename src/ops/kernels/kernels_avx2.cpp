@@ -52,6 +52,8 @@ constexpr std::size_t rows_at_once = 6;  // rows of activations whose sums fit t
 #include "ops/kernels/both_parts.inl"
 
 #include "ops/kernels/packed.inl"
+
+const StripKernels& fetching_strip_kernels() noexcept { return strip_table<true>(); }
 }  // namespace kinglet::ops::avx2
 
 #if defined(__clang__)

@@ -49,6 +49,8 @@ namespace kinglet::ops::avx512 {
 #include "ops/kernels/by_rows.inl"
 
 #include "ops/kernels/packed.inl"
+
+const StripKernels& fetching_strip_kernels() noexcept { return strip_table<true>(); }
 }  // namespace kinglet::ops::avx512
 
 #if defined(__clang__)

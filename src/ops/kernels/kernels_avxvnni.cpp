@@ -1,7 +1,7 @@
 // ops/kernels/kernels_avxvnni.cpp: which products over strips has AVX2 with AVX-VNNI?
 //
-// The other loops are those of kernels_avx2.cpp. No machine here has AVX-VNNI: tests/ops/packed_vnni_test.cpp runs this
-// source with the same instruction in AVX-512's encoding, and the encoding itself has only been compiled.
+// The other loops are those of kernels_avx2.cpp. Where there is AVX-512 but no AVX-VNNI, tests/ops/packed_vnni_test.cpp
+// runs this source with the same instruction in AVX-512's encoding.
 //
 // A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link
 // time and crash an older machine.
@@ -44,6 +44,8 @@ inline __m256i dot_bytes(__m256i acc, __m256i w, __m256i a) { return _mm256_dpbu
 #include "ops/kernels/by_columns.inl"
 
 #include "ops/kernels/packed.inl"
+
+const StripKernels& fetching_strip_kernels() noexcept { return strip_table<true>(); }
 }  // namespace kinglet::ops::avx_vnni
 
 #if defined(__clang__)

@@ -114,21 +114,29 @@ Panel make_panel(std::uint32_t rows, std::size_t cols, std::byte* memory) noexce
 struct StripKernels {
   /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them.
   void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
-  /// out[r][i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the panel's rows, by format.
-  void (*product[quant::format_count])(const std::byte* strip, std::size_t cols, const Panel& x,
+  /// out[r][i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the rows of `count` panels, by
+  /// format; all panels but the last are full.
+  void (*product[quant::format_count])(const std::byte* strip, std::size_t cols, const Panel* panels, std::size_t count,
                                        float (*out)[out_stride]);
 };
 
+// Where there are `fetching` ones too, they are for processors whose own prefetching follows a strip too late.
 namespace scalar {
 const StripKernels& strip_kernels() noexcept;
 }
 namespace avx2 {
 const StripKernels& strip_kernels() noexcept;
-}
+const StripKernels& fetching_strip_kernels() noexcept;
+}  // namespace avx2
 namespace avx_vnni {
 const StripKernels& strip_kernels() noexcept;
-}
+const StripKernels& fetching_strip_kernels() noexcept;
+}  // namespace avx_vnni
 namespace avx512 {
+const StripKernels& strip_kernels() noexcept;
+const StripKernels& fetching_strip_kernels() noexcept;
+}  // namespace avx512
+namespace amx {
 const StripKernels& strip_kernels() noexcept;
 }
 namespace neon {
