@@ -168,7 +168,7 @@ LimitLoops native_loops(std::string_view) noexcept { return {}; }
 #endif
 
 LimitLoops limit_loops(std::string_view backend) noexcept {
-  const LimitLoops native = native_loops(backend);
+  const LimitLoops native = backend == "amx" ? tile_loops() : native_loops(backend);
   if (!native.dot.empty()) return native;
   return {"what the compiler makes of plain loops", dots_portable, groups_portable, fp32s_portable, reads_portable};
 }

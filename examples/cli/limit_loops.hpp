@@ -33,5 +33,7 @@ struct LimitLoops {
 LimitLoops limit_loops(std::string_view backend) noexcept;
 /// The same for this processor's own instructions (limit_loops_x86.cpp, and NEON); empty where there are none.
 LimitLoops native_loops(std::string_view backend) noexcept;
+/// Those of x86's tiles (limit_loops_amx.cpp), empty where there are none.
+LimitLoops tile_loops() noexcept;
 
 }  // namespace kinglet::cli

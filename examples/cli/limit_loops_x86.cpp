@@ -264,7 +264,7 @@ constexpr ComputeLoop dots_avx2[] = {{dot_avx2, 2.0 * 32 * 8}, {dot_in_groups_av
 constexpr ComputeLoop groups_avx2[] = {{group32_avx2<true>, 2.0 * 32 * 8 * groups},
                                        {group32_avx2<false>, 2.0 * 32 * 8 * groups}};
 constexpr ComputeLoop fp32s_avx2[] = {{fp32_avx2, 2.0 * 8 * chains}};
-constexpr ReadLoop reads_avx2[] = {read_avx2<1, 0>, read_avx2<1, 2048>, read_avx2<2, 0>};
+constexpr ReadLoop reads_avx2[] = {read_avx2<1, 0>, read_avx2<1, 2048>, read_avx2<1, 8192>, read_avx2<2, 0>};
 
 /// CPUID leaf 7.1, EAX bit 4 (Intel 64 Software Developer's Manual, volume 2).
 bool has_avx_vnni() noexcept {

@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr int passes = 5;
-constexpr std::size_t slack = 4096;  ///< behind the buffer, for what is fetched ahead
+constexpr std::size_t slack = 8192;  ///< behind the buffer, for what is fetched ahead
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr double pass_seconds = 0.01;
 constexpr std::size_t least_bytes = std::size_t{32} << 20;  ///< that each thread reads in a pass

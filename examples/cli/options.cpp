@@ -37,7 +37,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
                  "Bytes the model and all its buffers may take (k, m, g: times 1024); 0 = no limit")
       ->transform(size());
   app.add_option("--backend", flags.backend,
-                 "scalar, avx2, avx512, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
+                 "scalar, avx2, avx512, amx, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
   app.add_option("--device", flags.device, "GPU to use, with --backend cuda (default: the first, 0)")
       ->transform(whole(0, 1024));
   app.add_option("--gpu-layers", flags.gpu_layers, "Layers on the GPU, the others on the CPU (default: as many as fit)")

@@ -27,7 +27,7 @@ using sample::SamplerOptions;
 using text::Message;
 
 struct EngineOptions {
-  /// "scalar", "avx2", "avx512", "neon", "cuda"; "" = $KINGLET_BACKEND if it is set, else the best CPU backend.
+  /// "scalar", "avx2", "avx512", "amx", "neon", "cuda"; "" = $KINGLET_BACKEND if it is set, else the best CPU backend.
   std::string_view backend{};
   std::int32_t device = -1;      ///< cuda: which GPU, counted from 0; -1 = the first
   std::int32_t gpu_layers = -1;  ///< cuda: layers on the GPU, [0, layers], the last ones and the output layer; the

@@ -53,6 +53,7 @@ const StripKernels& avx512_strips() noexcept {
   return cpu_features().fetch ? avx512::fetching_strip_kernels() : avx512::strip_kernels();
 }
 constexpr CpuBackend::Isa avx2_isa{"avx2", avx2::kernels, avx2_strips};
+constexpr CpuBackend::Isa amx_isa{"amx", avx512::kernels, amx::strip_kernels};
 constexpr CpuBackend::Isa avx512_isa{"avx512", avx512::kernels, avx512_strips};
 #elif defined(__aarch64__)
 /// The same bits from any.
@@ -67,6 +68,8 @@ bool always() noexcept { return true; }
 
 constexpr BackendInfo all[] = {
 #if defined(__x86_64__)
+    cpu<amx_isa>("x86-64 with tiles of bytes, and 512-bit vectors", "AMX of bytes, and AVX-512 with VNNI",
+                 may_use_tiles),
     cpu<avx512_isa>("x86-64 with 512-bit vectors and integer dot products", "AVX-512 F, BW, DQ, VL and VNNI",
                     []() noexcept { return cpu_features().avx512; }),
     cpu<avx2_isa>("x86-64 with 256-bit vectors", "AVX2, FMA and F16C", []() noexcept { return cpu_features().avx2; }),

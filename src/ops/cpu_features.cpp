@@ -5,6 +5,10 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
@@ -45,8 +49,20 @@ CpuFeatures cpu_features() noexcept {
   features.avx2 = fma && f16c && has(b, 5) && (saved & ymm) == ymm;
   const bool avx512 = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31) && has(c, 11);  // F, DQ, BW, VL; VNNI
   features.avx512 = features.avx2 && avx512 && (saved & zmm) == zmm;
+  constexpr std::uint32_t tiles = 0x60000;  // their configuration and their data
+  features.amx = features.avx512 && has(d, 24) && has(d, 25) && (saved & tiles) == tiles;
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) features.avx_vnni = features.avx2 && has(a, 4);
   return features;
+}
+
+// Documentation/arch/x86/xstate.rst of Linux.
+bool may_use_tiles() noexcept {
+#if defined(__linux__)
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return cpu_features().amx && ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
 }
 
 #elif defined(__aarch64__) && defined(__linux__)

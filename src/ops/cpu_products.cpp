@@ -11,18 +11,24 @@ namespace kinglet::ops {
 void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first,
                          std::uint32_t row, std::uint32_t rows, ThreadScratch& scratch,
                          std::uint32_t to) const noexcept {
-  for (std::uint32_t o = 0; o < tile_outputs && first + o < weights[0].rows; o += strip_rows) {
-    for (std::size_t m = 0; m < count; ++m) {
-      const WeightView& weight = weights[m];
-      if (!reads_panels(weight)) {
-        if (o == 0) product_of_rows(weight, first, row, rows, scratch.tile, scratch.acc[m] + to);
-        continue;
-      }
-      const auto run = strips_.product[static_cast<std::size_t>(weight.format)];
-      const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
-      run(strip, weight.cols, panels(kind) + row / panel_rows, (rows + panel_rows - 1) / panel_rows,
-          reinterpret_cast<float(*)[out_stride]>(scratch.acc[m] + to + o));
+  for (std::size_t m = 0, end = 0; m < count; m = end) {
+    const WeightView& weight = weights[m];
+    end = m + 1;
+    if (!reads_panels(weight)) {
+      product_of_rows(weight, first, row, rows, scratch.tile, scratch.acc[m] + to);
+      continue;
     }
+    while (end < count && reads_panels(weights[end]) && weights[end].format == weight.format) ++end;
+    StripRun runs[most_runs];
+    std::size_t strips = 0;
+    for (std::uint32_t o = 0; o < tile_outputs && first + o < weight.rows; o += strip_rows) {
+      for (std::size_t i = m; i < end; ++i) {
+        runs[strips++] = {weights[i].data + (first + o) / strip_rows * weights[i].row_bytes,
+                          reinterpret_cast<float(*)[out_stride]>(scratch.acc[i] + to + o)};
+      }
+    }
+    strips_.product[static_cast<std::size_t>(weight.format)](runs, strips, weight.cols, panels(kind) + row / panel_rows,
+                                                             (rows + panel_rows - 1) / panel_rows);
   }
 }
 

@@ -1,4 +1,8 @@
 #include <string>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <kinglet/ops/backend.hpp>
 
@@ -50,4 +54,19 @@ TEST_CASE("what CPUID says agrees with the compiler's own reading") {
                       __builtin_cpu_supports("avx512vnni") != 0;
   CHECK(cpu_features().avx512 == (avx2 && avx512));
 }
+
+#if defined(__linux__)
+TEST_CASE("tiles are used only with the system's leave") {
+  if (may_use_tiles()) {
+    CHECK((cpu_features().amx && cpu_features().avx512));
+    unsigned long leave = 0;
+    REQUIRE(::syscall(SYS_arch_prctl, 0x1022, &leave) == 0);  // ARCH_GET_XCOMP_PERM
+    CHECK((leave >> 18 & 1) == 1);
+  } else {
+    const auto found = find_backend("amx");
+    REQUIRE_FALSE(found);
+    CHECK(std::string(found.error().message).find("AMX") != std::string::npos);
+  }
+}
+#endif
 #endif

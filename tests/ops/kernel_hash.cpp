@@ -58,7 +58,8 @@ void strip_products(const ops::StripKernels& strips, Sha256& hash) {
       const Panel panel = make_panel(rows, cols, aligned);
       strips.quantize(at.data(), 0, cols / 32, panel);
       float wide[panel_rows][out_stride];
-      strips.product[f](strip.data(), cols, &panel, 1, wide);
+      const StripRun run{strip.data(), wide};
+      strips.product[f](&run, 1, cols, &panel, 1);
       for (std::uint32_t r = 0; r < rows; ++r) std::copy_n(wide[r], strip_rows, out.data() + r * strip_rows);
       add(hash, out);
     }

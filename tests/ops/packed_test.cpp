@@ -41,6 +41,7 @@ std::vector<Set> sets() {
   if (cpu_features().avx512) {
     all.push_back({"avx512", avx512::strip_kernels});
     all.push_back({"avx512, fetching", avx512::fetching_strip_kernels});
+    if (may_use_tiles()) all.push_back({"amx", amx::strip_kernels});
     all.push_back({"avx2 with AVX-512's VNNI", evex_vnni::strip_kernels});
   }
 #elif defined(__aarch64__)
@@ -124,8 +125,8 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
               set.strips().quantize(pointers.data() + r, 0, cols / 32, panels.back());
             }
             float out[64][out_stride];
-            set.strips().product[static_cast<std::size_t>(format)](strip.data(), cols, panels.data(), panels.size(),
-                                                                   out);
+            const StripRun run{strip.data(), out};
+            set.strips().product[static_cast<std::size_t>(format)](&run, 1, cols, panels.data(), panels.size());
             for (std::uint32_t r = 0; r < n; ++r) {
               INFO(set.name << " " << quant::info(format).name << " cols " << cols << " rows " << rows << " row " << r);
               REQUIRE(std::memcmp(out[r], want.data() + r * tile_outputs, rows * sizeof(float)) == 0);

@@ -250,7 +250,7 @@ class Backend {
 
 /// A backend's entry in the list of those compiled in.
 struct BackendInfo {
-  const char* name;  ///< "scalar", "avx2", "avx512", "neon", "cuda"
+  const char* name;  ///< "scalar", "avx2", "avx512", "amx", "neon", "cuda"
   const char* description;
   const char* instruction_set;  ///< what the machine must have, in words
   bool gpu;                     ///< with memory of its own: layers that do not fit there can stay on the CPU

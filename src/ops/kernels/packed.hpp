@@ -111,13 +111,21 @@ constexpr std::size_t panel_bytes(std::size_t cols) noexcept {
 /// An empty panel; memory is [panel_bytes(cols)], 64-byte aligned.
 Panel make_panel(std::uint32_t rows, std::size_t cols, std::byte* memory) noexcept;
 
+/// A strip and where its outputs go: out[r][i], i < 16.
+struct StripRun {
+  const std::byte* strip;
+  float (*out)[out_stride];
+};
+/// The most strips of a product.
+inline constexpr std::size_t most_runs = 4;
+
 struct StripKernels {
   /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them.
   void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
-  /// out[r][i], i < 16 = the chains of docs/numbers.md (Products, int8) of one strip for the rows of `count` panels, by
-  /// format; all panels but the last are full.
-  void (*product[quant::format_count])(const std::byte* strip, std::size_t cols, const Panel* panels, std::size_t count,
-                                       float (*out)[out_stride]);
+  /// The chains of docs/numbers.md (Products, int8) of `strips` strips (at most most_runs) for the rows of `count`
+  /// panels, by format; all panels but the last are full.
+  void (*product[quant::format_count])(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels,
+                                       std::size_t count);
 };
 
 // Where there are `fetching` ones too, they are for processors whose own prefetching follows a strip too late.

@@ -95,9 +95,12 @@ inline void panel_product(const std::byte* strip, std::size_t cols, const Panel&
 }
 
 template <quant::Format F, bool Fetch>
-void strip_product(const std::byte* strip, std::size_t cols, const Panel* panels, std::size_t count,
-                   float (*out)[out_stride]) {
-  for (std::size_t i = 0; i < count; ++i) panel_product<F, Fetch>(strip, cols, panels[i], out + i * panel_rows);
+void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels, std::size_t count) {
+  for (std::size_t s = 0; s < strips; ++s) {
+    for (std::size_t i = 0; i < count; ++i) {
+      panel_product<F, Fetch>(runs[s].strip, cols, panels[i], runs[s].out + i * panel_rows);
+    }
+  }
 }
 
 /// @param Fetch  few rows fetch too what lies further on in the strips
