@@ -37,7 +37,6 @@ inline void unpack_block(const std::byte* strip, std::size_t groups, TileBlock<F
   constexpr StripLayout layout = strip_layout(F);
   const std::byte* meta = strip + layout.super;
   const std::byte* codes = strip + layout.head(groups);
-  for (std::size_t i = 0; i < layout.block(groups); i += 64) __builtin_prefetch(strip + fetch_ahead + i);
   for (std::size_t g = 0; g < groups; ++g, meta += layout.meta, codes += layout.codes) {
     each(
         Order<0, 1, 2, 3, 4, 5, 6, 7>{}, [&](auto j) __attribute__((always_inline)) {
@@ -96,9 +95,11 @@ inline void multiply_tile(const std::int8_t* a, const std::int8_t* w, TileSums& 
 }
 
 /// out takes up `groups` groups of a block, which stand from `at` on in the panel's arrays.
+/// @param ahead  what of the strip is fetched meanwhile, as many bytes as the groups have; null = nothing
 template <quant::Format F>
 void add_tile_block(const TileBlock<F>& block, std::size_t groups, const Panel& p, std::size_t at,
-                    TileSums (&sums)[sums_ahead], float (*out)[out_stride]) {
+                    TileSums (&sums)[sums_ahead], const std::byte* ahead, float (*out)[out_stride]) {
+  constexpr std::size_t group_bytes = strip_layout(F).codes + strip_layout(F).meta;
   constexpr int parts = sum_parts<F>;
   V acc[panel_rows];
 #pragma GCC unroll 16
@@ -121,6 +122,9 @@ void add_tile_block(const TileBlock<F>& block, std::size_t groups, const Panel& 
                 multiply(std::integral_constant<int, next>{});
               }
             });
+        if (ahead != nullptr) {
+          for (std::size_t i = 0; i < group_bytes; i += 64) __builtin_prefetch(ahead + group * group_bytes + i);
+        }
         const StripScales<F>& scales = block.scales[group];
         const std::size_t row = at + group * panel_rows;
 #pragma GCC unroll 16
@@ -153,7 +157,8 @@ void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, c
       for (std::size_t s = 0; s < strips; ++s) {
         unpack_block(runs[s].strip + done, n, block);
         for (std::size_t i = 0; i < full; ++i) {
-          add_tile_block(block, n, panels[i], first * panel_rows, sums, runs[s].out + i * panel_rows);
+          add_tile_block(block, n, panels[i], first * panel_rows, sums,
+                         i == 0 ? runs[s].strip + done + fetch_ahead : nullptr, runs[s].out + i * panel_rows);
         }
       }
       done += strip_layout(F).block(strip_groups);
