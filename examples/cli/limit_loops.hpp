@@ -7,7 +7,8 @@
 
 namespace kinglet::cli {
 
-/// Arithmetic on registers alone, in chains enough to hide every latency.
+/// Arithmetic on registers alone (sums of tiles go through memory, as they must), in chains enough to hide every
+/// latency.
 struct ComputeLoop {
   /// Does `rounds` rounds and gives something that depends on all of them.
   std::uint32_t (*run)(std::uint64_t rounds) noexcept = nullptr;

@@ -35,7 +35,7 @@ KINGLET_LIMIT_AMX void configure(std::uint8_t columns) noexcept {
 }
 
 KINGLET_LIMIT_AMX std::uint32_t dot_amx(std::uint64_t rounds) noexcept {
-  alignas(64) std::int32_t sums[16][16];
+  alignas(64) std::int32_t sums[4][16][16];
   configure(64);
   _tile_zero(0);
   _tile_zero(1);
@@ -47,20 +47,22 @@ KINGLET_LIMIT_AMX std::uint32_t dot_amx(std::uint64_t rounds) noexcept {
     _tile_dpbssd(2, 4, 7);
     _tile_dpbssd(3, 5, 7);
   }
-  _tile_stored(0, sums, 64);
+  _tile_stored(0, sums[0], 64);
+  _tile_stored(1, sums[1], 64);
+  _tile_stored(2, sums[2], 64);
+  _tile_stored(3, sums[3], 64);
   _tile_release();
-  return static_cast<std::uint32_t>(sums[0][0]);
+  return static_cast<std::uint32_t>(sums[0][0][0] + sums[1][0][0] + sums[2][0][0] + sums[3][0][0]);
 }
 
 /// Sums leave a tile through memory only: they are stored, and sixteen rows of them read, converted and added.
 KINGLET_LIMIT_AMX std::uint32_t group32_amx(std::uint64_t rounds) noexcept {
-  alignas(64) std::int32_t sums[4][16][16];
+  alignas(64) std::int32_t sums[4][16][16] = {};
   __m512 acc[16];
   __m512 scale = _mm512_set1_ps(1e-6f);
 #pragma GCC unroll 16
   for (__m512& a : acc) a = _mm512_setzero_ps();
   configure(32);
-  for (int i = 0; i < 4; ++i) _tile_stored(4, sums[i], 64);
   const auto take = [&](const std::int32_t(&from)[16][16]) KINGLET_LIMIT_AMX {
 #pragma GCC unroll 16
     for (int r = 0; r < 16; ++r) {

@@ -22,13 +22,14 @@ DeviceMemory host_memory(std::uint32_t) noexcept {
 }
 
 template <const CpuBackend::Isa& isa>
-constexpr BackendInfo cpu(const char* description, const char* instruction_set, bool (*available)() noexcept) {
+constexpr BackendInfo cpu(const char* description, const char* instruction_set, bool (*available)() noexcept,
+                          Error (*fault)() noexcept = nullptr) {
   return {isa.name,
           description,
           instruction_set,
           false,
           available,
-          nullptr,
+          fault,
           host_memory,
           CpuBackend::bytes,
           CpuBackend::placed_bytes,
@@ -53,6 +54,14 @@ const StripKernels& avx512_strips() noexcept {
   return cpu_features().fetch ? avx512::fetching_strip_kernels() : avx512::strip_kernels();
 }
 constexpr CpuBackend::Isa avx2_isa{"avx2", avx2::kernels, avx2_strips};
+Error no_tiles() noexcept {
+  if (!cpu_features().amx)
+    return core::fail(Errc::backend, "backend 'amx' needs AMX of bytes, which this machine lacks");
+  return core::fail(
+      Errc::backend,
+      "the system refuses AMX's tiles to this process: some thread's alternate signal stack has no room for "
+      "them (sysconf(_SC_SIGSTKSZ)), or it may not ask; use avx512");
+}
 constexpr CpuBackend::Isa amx_isa{"amx", avx512::kernels, amx::strip_kernels};
 constexpr CpuBackend::Isa avx512_isa{"avx512", avx512::kernels, avx512_strips};
 #elif defined(__aarch64__)
@@ -69,7 +78,7 @@ bool always() noexcept { return true; }
 constexpr BackendInfo all[] = {
 #if defined(__x86_64__)
     cpu<amx_isa>("x86-64 with tiles of bytes, and 512-bit vectors", "AMX of bytes, and AVX-512 with VNNI",
-                 may_use_tiles),
+                 may_use_tiles, no_tiles),
     cpu<avx512_isa>("x86-64 with 512-bit vectors and integer dot products", "AVX-512 F, BW, DQ, VL and VNNI",
                     []() noexcept { return cpu_features().avx512; }),
     cpu<avx2_isa>("x86-64 with 256-bit vectors", "AVX2, FMA and F16C", []() noexcept { return cpu_features().avx2; }),

@@ -7,7 +7,7 @@
 namespace kinglet::ops {
 
 /// From acc[m] + to: [r][tile_outputs] = outputs [first, first + tile_outputs) of `count` matrices of one shape, for
-/// the prepared rows [row, row + rows); row is a multiple of a panel. Strips are read in the order in which they lie.
+/// the prepared rows [row, row + rows); row is a multiple of a panel. Strips are given in the order in which they lie.
 void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first,
                          std::uint32_t row, std::uint32_t rows, ThreadScratch& scratch,
                          std::uint32_t to) const noexcept {

@@ -122,10 +122,10 @@ const std::string& model_path() {
 
 /// @param calls  of `progress` until it cancels the load
 EngineOptions engine_options(Input& in, std::string& name, std::string& pre, int& calls) {
-  static const char* const backends[] = {"", "scalar", "avx2", "avx512", "amx", "neon", "cuda"};
+  static const char* const backends[] = {"", "scalar", "avx2", "avx512", "neon", "cuda", "amx"};
   EngineOptions o;
   const std::uint8_t which = in.byte();
-  name = which < 250 ? backends[which % 6] : in.text();
+  name = which < 250 ? backends[which % std::size(backends)] : in.text();
   o.backend = name;
   o.threads = in.number<unsigned>(2);
   o.context = in.number<std::uint32_t>(64);

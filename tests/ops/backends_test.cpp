@@ -1,5 +1,7 @@
+#include <array>
 #include <string>
 #if defined(__linux__)
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -62,6 +64,9 @@ TEST_CASE("tiles are used only with the system's leave") {
     unsigned long leave = 0;
     REQUIRE(::syscall(SYS_arch_prctl, 0x1022, &leave) == 0);  // ARCH_GET_XCOMP_PERM
     CHECK((leave >> 18 & 1) == 1);
+    std::array<char, 8192> small{};
+    const stack_t stack{small.data(), 0, small.size()};
+    CHECK(::sigaltstack(&stack, nullptr) != 0);  // as the documents warn
   } else {
     const auto found = find_backend("amx");
     REQUIRE_FALSE(found);

@@ -100,22 +100,28 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
   for (const Format format : {Format::q4_0, Format::q4_1, Format::q5_0, Format::q5_1, Format::q8_0, Format::q4_k,
                               Format::q5_k, Format::q6_k, Format::iq4_nl}) {
     const std::size_t block = quant::info(format).block;
-    for (const std::size_t blocks : {1u, 3u, 8u}) {
+    for (const std::size_t blocks : {1u, 3u, 8u, 9u, 21u}) {
+      if (block == 256 && blocks > 3) continue;
       const std::size_t cols = block * blocks;
       for (const std::size_t rows : {1u, 7u, 16u}) {
-        const auto data = random_rows(format, rows, cols, random);
-        std::vector<std::byte> strip(strip_bytes(format, cols) + 64);
-        pack_strip(format, data.data(), quant::format_bytes(format, cols), static_cast<std::uint32_t>(rows),
-                   static_cast<std::uint32_t>(cols), strip.data());
-        for (const std::uint32_t n :
-             {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 10u, 11u, 12u, 13u, 14u, 15u, 16u, 17u, 33u, 40u, 64u}) {
+        const std::size_t strips = 1 + (blocks + rows) % most_runs;
+        const std::size_t bytes = strip_bytes(format, cols);
+        std::vector<std::vector<std::byte>> data;
+        std::vector<std::byte> packed(strips * bytes + 64);  // side by side, as in a matrix
+        for (std::size_t s = 0; s < strips; ++s) {
+          data.push_back(random_rows(format, rows, cols, random));
+          pack_strip(format, data[s].data(), quant::format_bytes(format, cols), static_cast<std::uint32_t>(rows),
+                     static_cast<std::uint32_t>(cols), packed.data() + s * bytes);
+        }
+        for (const std::uint32_t n : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 11u, 15u, 16u, 17u, 33u, 64u}) {
           std::vector<std::vector<float>> x(n, std::vector<float>(cols));
           std::vector<float*> pointers;
           for (auto& row : x) {
             for (float& v : row) v = normal(random);
             pointers.push_back(row.data());
           }
-          const auto want = expected(format, data, rows, cols, x);
+          std::vector<std::vector<float>> want;
+          for (const auto& d : data) want.push_back(expected(format, d, rows, cols, x));
           for (const Set& set : sets()) {
             std::vector<std::vector<std::byte>> memory;
             std::vector<Panel> panels;
@@ -124,12 +130,15 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
               panels.push_back(make_panel(std::min(panel_rows, n - r), cols, memory.back().data()));
               set.strips().quantize(pointers.data() + r, 0, cols / 32, panels.back());
             }
-            float out[64][out_stride];
-            const StripRun run{strip.data(), out};
-            set.strips().product[static_cast<std::size_t>(format)](&run, 1, cols, panels.data(), panels.size());
-            for (std::uint32_t r = 0; r < n; ++r) {
-              INFO(set.name << " " << quant::info(format).name << " cols " << cols << " rows " << rows << " row " << r);
-              REQUIRE(std::memcmp(out[r], want.data() + r * tile_outputs, rows * sizeof(float)) == 0);
+            float out[most_runs][64][out_stride];
+            StripRun runs[most_runs];
+            for (std::size_t s = 0; s < strips; ++s) runs[s] = {packed.data() + s * bytes, out[s]};
+            set.strips().product[static_cast<std::size_t>(format)](runs, strips, cols, panels.data(), panels.size());
+            for (std::size_t at = 0; at < strips * n; ++at) {
+              const std::size_t s = at / n, r = at % n;
+              INFO(set.name << " " << quant::info(format).name << " cols " << cols << " rows " << rows << " strip " << s
+                            << " row " << r);
+              REQUIRE(std::memcmp(out[s][r], want[s].data() + r * tile_outputs, rows * sizeof(float)) == 0);
             }
           }
         }

@@ -1,5 +1,5 @@
 // The products of kernels_avxvnni.cpp with the instruction in AVX-512's encoding, for the cases of packed_test.cpp:
-// AVX-VNNI is on other machines than AVX-512 with VNNI, and both compute the same.
+// many machines have AVX-512 with VNNI but no AVX-VNNI, and both compute the same.
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>
 #include <kinglet/ops/backend.hpp>

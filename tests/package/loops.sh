@@ -3,8 +3,8 @@
 #
 # A hot loop = an innermost loop with four or more products of bytes or fused multiply-adds, in a function of strips
 # (strip_product, strip_rows_product...) or of attention's blocks of six queries, in which prompts go. The blocks of the
-# queries that are left, and of the few of a single row, keep addresses on the stack. loops_allowed.txt lists the
-# exceptions with reasons. -v as first word lists every loop.
+# queries that are left, and of the few of a single row, keep addresses on the stack. add_tile_block is written out without
+# a loop: none of its vectors may go there. loops_allowed.txt lists the exceptions with reasons. -v as first word lists every loop.
 # Needs objdump (OBJDUMP names one for AArch64, whose loops are counted by hand only); skips (77) without.
 set -eu
 verbose=0
@@ -29,6 +29,7 @@ function judge(   i, j, k, inner, dots, stack, label, first) {
       if (k <= at[i] && (k in line)) last[line[k]] = i > last[line[k]] ? i : last[line[k]]
     }
   }
+  if (whole) { delete last; last[1] = count }
   for (i in last) {
     inner = 1
     for (j in last) if (j + 0 > i + 0 && last[j] <= last[i]) inner = 0
@@ -37,6 +38,7 @@ function judge(   i, j, k, inner, dots, stack, label, first) {
     first = ""
     for (k = i + 0; k <= last[i]; ++k) {
       if (text[k] ~ /^v?(pmaddubsw|pdpbusds?|fmadd[0-9]*ps|\{vex\} vpdpbusd)/ || text[k] ~ /vpdpbusd/ || text[k] ~ /^(sdot|usdot|smmla|usmmla|smlal2?|smull2?|fmla) /) ++dots
+      if (whole && text[k] !~ /[xyz]mm/) continue
       if (text[k] ~ /\(%rsp|\[sp/ || (framed && text[k] ~ /\(%rbp/)) { ++stack; if (first == "") first = text[k] }
     }
     if (dots < 4) continue
@@ -61,7 +63,8 @@ BEGIN {
   judge()
   name = $0
   sub(/^[0-9a-f]+ </, "", name); sub(/>:$/, "", name); sub(/^void /, "", name); sub(/\((std::byte|kinglet::ops::AttendArgs).*/, "", name)
-  hot = name ~ /::(strip_product|strip_rows_product|attend_block<6ul, false>)/
+  whole = name ~ /::add_tile_block/
+  hot = whole || name ~ /::(strip_product|strip_rows_product|attend_block<6ul, false>)/
   count = framed = 0
   delete line
   next

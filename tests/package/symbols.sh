@@ -24,7 +24,7 @@ allowed() {
 }
 
 # What ends the process or a thread of it, lets an exception that was kept go on, writes where the host did not ask, talks
-# to a network, loads code, reads the environment or takes signals.
+# to a network, loads code, reads the environment, takes signals or asks the system past the C library.
 ends='abort|exit|_exit|_Exit|quick_exit|at_quick_exit|atexit|__assert|__assert_fail|__assert_perror_fail|err|errx|error'
 ends+='|std::(terminate|unexpected)\(\)|std::__glibcxx_assert_fail.*|__chk_fail|__fortify_fail|pthread_(exit|cancel|kill)'
 ends+='|std::(rethrow_exception|rethrow_if_nested|current_exception|throw_with_nested).*|std::__exception_ptr::.*'
@@ -35,8 +35,9 @@ network='socket|connect|bind|listen|accept4?|send|sendto|sendmsg|recv|recvfrom|r
 loads='dlopen|dlmopen|dlsym|execv?[lpe]*|posix_spawnp?|system|v?fork|popen|clone'
 reads='getenv|secure_getenv|environ|__environ|setenv|unsetenv|putenv|clearenv|setlocale|uselocale'
 signals='signal|sigaction|sigprocmask|pthread_sigmask|raise|kill|tgkill|alarm|setitimer|_?longjmp|siglongjmp|_?setjmp|__sigsetjmp'
+leave='syscall|prctl|arch_prctl'
 randoms='rand|srand|random|srandom|drand48'
-forbidden="^($ends|$prints|$network|$loads|$reads|$signals|$randoms)(@.*)?$"
+forbidden="^($ends|$prints|$network|$loads|$reads|$signals|$leave|$randoms)(@.*)?$"
 
 undefined() {  # OBJECT SYMBOL, one a line
   nm -A -C --undefined-only "$@" 2>/dev/null | sed -nE 's/^[^:]*:([^:]*):? +[Uuvw] (.*)$/\1 \2/p'

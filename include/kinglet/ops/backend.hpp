@@ -254,7 +254,7 @@ struct BackendInfo {
   const char* description;
   const char* instruction_set;  ///< what the machine must have, in words
   bool gpu;                     ///< with memory of its own: layers that do not fit there can stay on the CPU
-  bool (*available)() noexcept;
+  bool (*available)() noexcept;  ///< "amx" asks the system for its registers (docs/hardware-and-memory.md)
   Error (*fault)() noexcept;  ///< why it is not available, where the machine can tell more; or null
   DeviceMemory (*memory)(std::uint32_t device) noexcept;  ///< zeros where there is no such device
   /// Bytes create() will take from its memory. 0 where the shape's sizes overflow.

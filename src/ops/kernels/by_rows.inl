@@ -3,7 +3,7 @@
 // For sets with 32 registers of which one holds all rows of a strip, and for plain C++.
 
 /// Rows whose sums are made side by side, as many as find registers: the products of one wait for each other, and some
-/// cores look no further than ten of them ahead.
+/// cores hold few such chains at once.
 template <quant::Format F, std::size_t R>
 constexpr std::size_t abreast() {
   using Scales = StripScales<F>;
@@ -40,15 +40,21 @@ template <quant::Format F, std::size_t R, std::size_t Part>
     I sum[n];
     if constexpr (Scales::halves) {
       V first[n];
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < n; ++i) sum[i] = Scales::start(p, at + i, 0);
       add_products<4, n>(x, a, sum);
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < n; ++i) first[i] = scales.half_sum(sum[i]);
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < n; ++i) sum[i] = Scales::start(p, at + i, 1);
       add_products<4, n>(x + 4, a + 16, sum);
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < n; ++i) acc[r + i] = scales.take(acc[r + i], first[i], sum[i], p, at + i);
     } else {
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < n; ++i) sum[i] = Scales::start(p, at + i);
       add_products<8, n>(x, a, sum);
+#pragma GCC unroll 4
       for (std::size_t i = 0; i < n; ++i) acc[r + i] = scales.take(acc[r + i], sum[i], p, at + i);
     }
   }

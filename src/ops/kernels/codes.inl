@@ -50,6 +50,18 @@ template <int... J, class Function>
 template <int... J>
 using Order = std::integer_sequence<int, J...>;
 
+/// f.operator()<F>() for every format that has strips.
+template <class Function>
+constexpr void for_each_strip_format(const Function& f) {
+  [&]<std::size_t... I>(std::index_sequence<I...>) {
+    const auto one = [&]<quant::Format F>() {
+      if constexpr (strip_layout(F).codes != 0) f.template operator()<F>();
+    };
+    (one.template operator()<static_cast<quant::Format>(I)>(), ...);
+  }
+  (std::make_index_sequence<quant::format_count>{});
+}
+
 /// The scales of one group for one part of the rows, and what they make of the integer sums.
 template <quant::Format F>
 struct StripScales {

@@ -5,7 +5,7 @@
 //
 // A target region, not a compiler flag: with a flag, an inline function of a header compiled here could win at link
 // time and crash an older machine.
-#include <algorithm>
+#include <utility>
 
 #include <kinglet/core/math.hpp>
 #include <kinglet/core/number.hpp>

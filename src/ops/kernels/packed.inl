@@ -21,7 +21,7 @@ template <quant::Format F, std::size_t R>
 }
 
 /// acc[r] takes up n groups of one block, for one part of the strip's rows.
-template <quant::Format F, std::size_t R, std::size_t Part, bool Fetch>
+template <quant::Format F, std::size_t R, std::size_t Part, bool Streams>
 [[gnu::always_inline]] inline void add_block(const std::byte* block, std::size_t n, const Panel& p, std::size_t at,
                                              V* acc) {
   V sum[R];
@@ -33,7 +33,7 @@ template <quant::Format F, std::size_t R, std::size_t Part, bool Fetch>
   const std::byte* codes = block + layout.head(n);
   const std::byte* ahead = block + fetch_ahead;
   for (std::size_t g = 0; g < n; ++g, codes += layout.codes, meta += layout.meta, at += p.rows) {
-    if constexpr (Part == 0 && !streams<F, R, Fetch>) {
+    if constexpr (Part == 0 && !Streams) {
       for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(ahead + i);
       ahead += layout.codes + layout.meta;
     }
@@ -44,7 +44,7 @@ template <quant::Format F, std::size_t R, std::size_t Part, bool Fetch>
 }
 
 // Narrow registers take a block in parts, the second from the nearest cache.
-template <quant::Format F, std::size_t R, bool Fetch>
+template <quant::Format F, std::size_t R, bool Streams>
 [[gnu::noinline]] void strip_rows_product(const std::byte* strip, std::size_t cols, const Panel& p, std::size_t first,
                                           float (*out)[out_stride]) {
   constexpr StripLayout layout = strip_layout(F);
@@ -57,12 +57,12 @@ template <quant::Format F, std::size_t R, bool Fetch>
   const std::size_t groups = cols / 32;
   for (std::size_t g = 0; g < groups; g += strip_groups) {
     const std::size_t n = groups - g < strip_groups ? groups - g : strip_groups;
-    if constexpr (streams<F, R, Fetch>) {
+    if constexpr (Streams) {
       fetch_sides<F, R>(strip, p, (g + strip_groups < groups ? g + strip_groups : 0) * p.rows + first);
     }
     each(
         std::make_integer_sequence<int, parts>{}, [&](auto v) __attribute__((always_inline)) {
-          add_block<F, R, v, Fetch>(strip, n, p, g * p.rows + first, acc[v]);
+          add_block<F, R, v, Streams>(strip, n, p, g * p.rows + first, acc[v]);
         });
     strip += layout.block(n);
   }
@@ -76,20 +76,20 @@ template <quant::Format F, bool Fetch>
 inline void panel_product(const std::byte* strip, std::size_t cols, const Panel& p, float (*out)[out_stride]) {
   std::size_t r = 0;
   if constexpr (rows_at_once >= 16 && !StripScales<F>::k_quant) {  // their scales take the registers
-    for (; r + 16 <= p.rows; r += 16) strip_rows_product<F, 16, true>(strip, cols, p, r, out + r);
+    for (; r + 16 <= p.rows; r += 16) strip_rows_product<F, 16, false>(strip, cols, p, r, out + r);
   }
   if constexpr (rows_at_once >= 8) {
-    for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8, true>(strip, cols, p, r, out + r);
+    for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8, false>(strip, cols, p, r, out + r);
   }
   if constexpr (rows_at_once == 6 && product_bits<F> == 4) {
     for (; r + 6 <= p.rows; r += 6) strip_rows_product_of_both<F, 6>(strip, cols, p, r, out + r);
     for (; r + 4 <= p.rows; r += 4) strip_rows_product_of_both<F, 4>(strip, cols, p, r, out + r);
   }
-  for (; r + 4 <= p.rows; r += 4) strip_rows_product<F, 4, true>(strip, cols, p, r, out + r);
+  for (; r + 4 <= p.rows; r += 4) strip_rows_product<F, 4, false>(strip, cols, p, r, out + r);
   switch (p.rows - r) {
-    case 1: return strip_rows_product<F, 1, Fetch>(strip, cols, p, r, out + r);
-    case 2: return strip_rows_product<F, 2, Fetch>(strip, cols, p, r, out + r);
-    case 3: return strip_rows_product<F, 3, true>(strip, cols, p, r, out + r);
+    case 1: return strip_rows_product<F, 1, streams<F, 1, Fetch>>(strip, cols, p, r, out + r);
+    case 2: return strip_rows_product<F, 2, streams<F, 2, Fetch>>(strip, cols, p, r, out + r);
+    case 3: return strip_rows_product<F, 3, false>(strip, cols, p, r, out + r);
     default: return;
   }
 }
@@ -106,19 +106,10 @@ void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, c
 /// @param Fetch  few rows fetch too what lies further on in the strips
 template <bool Fetch>
 const StripKernels& strip_table() noexcept {
-  using quant::Format;
   static constexpr StripKernels table = [] {
     StripKernels k{quantize_groups<>, {}};
-    const auto at = [&k](Format f) -> auto& { return k.product[static_cast<std::size_t>(f)]; };
-    at(Format::q4_0) = strip_product<Format::q4_0, Fetch>;
-    at(Format::q4_1) = strip_product<Format::q4_1, Fetch>;
-    at(Format::q5_0) = strip_product<Format::q5_0, Fetch>;
-    at(Format::q5_1) = strip_product<Format::q5_1, Fetch>;
-    at(Format::q8_0) = strip_product<Format::q8_0, Fetch>;
-    at(Format::q4_k) = strip_product<Format::q4_k, Fetch>;
-    at(Format::q5_k) = strip_product<Format::q5_k, Fetch>;
-    at(Format::q6_k) = strip_product<Format::q6_k, Fetch>;
-    at(Format::iq4_nl) = strip_product<Format::iq4_nl, Fetch>;
+    for_each_strip_format(
+        [&k]<quant::Format F>() { k.product[static_cast<std::size_t>(F)] = strip_product<F, Fetch>; });
     return k;
   }();
   return table;

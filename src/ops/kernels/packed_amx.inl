@@ -13,15 +13,16 @@ constexpr int sums_ahead = 4;
 
 /// What the codes of a format have too much, as bytes without sign.
 template <quant::Format F>
-constexpr std::uint8_t code_zero = F == quant::Format::q4_0                                 ? 8
-                                   : F == quant::Format::q5_0                               ? 16
-                                   : F == quant::Format::q6_k                               ? 32
-                                   : F == quant::Format::q8_0 || F == quant::Format::iq4_nl ? 128
-                                                                                            : 0;
+constexpr int code_zero = StripScales<F>::halves      ? 32
+                          : StripScales<F>::shift < 0 ? 0
+                                                      : 8 << StripScales<F>::shift;
 
 /// A group has one sum, or where a scale covers 16 columns, two.
 template <quant::Format F>
 constexpr int sum_parts = StripScales<F>::halves ? 2 : 1;
+
+static_assert(sums_ahead == 4, "multiply_tile has four tiles");
+static_assert(products_ahead + 2 <= sums_ahead, "a group's sums are taken before the next ones come to their place");
 
 /// A block of a strip, its codes as signed bytes.
 template <quant::Format F>
@@ -46,6 +47,7 @@ inline void unpack_block(const std::byte* strip, std::size_t groups, TileBlock<F
         });
     block.scales[g].template load<0>(meta, strip);
   }
+  __asm__ volatile("" : : : "memory");  // GCC 12 does not know that tiles are read from memory
 }
 
 /// Tiles 0 to 3 = sums; 4, 5 = activations of `columns` columns; 6, 7 = codes.
@@ -146,19 +148,21 @@ void add_tile_block(const TileBlock<F>& block, std::size_t groups, const Panel& 
 template <quant::Format F>
 void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels, std::size_t count) {
   const std::size_t full = panels[count - 1].rows == panel_rows ? count : count - 1;
-  const std::size_t groups = cols / 32;
+  const std::size_t groups = cols / 32, bytes = strip_bytes(F, cols);
   if (full > 0) {
     TileBlock<F> block;
     alignas(64) TileSums sums[sums_ahead];
     configure_tiles(32 / sum_parts<F>);
     std::size_t done = 0;
     for (std::size_t first = 0; first < groups; first += strip_groups) {
-      const std::size_t n = std::min<std::size_t>(groups - first, strip_groups);
+      const std::size_t n = groups - first < strip_groups ? groups - first : strip_groups;
+      // Behind a strip's end come those read beside it, and behind them the next ones.
+      const std::size_t ahead = done + fetch_ahead + (done + fetch_ahead < bytes ? 0 : (strips - 1) * bytes);
       for (std::size_t s = 0; s < strips; ++s) {
         unpack_block(runs[s].strip + done, n, block);
         for (std::size_t i = 0; i < full; ++i) {
-          add_tile_block(block, n, panels[i], first * panel_rows, sums,
-                         i == 0 ? runs[s].strip + done + fetch_ahead : nullptr, runs[s].out + i * panel_rows);
+          add_tile_block(block, n, panels[i], first * panel_rows, sums, i == 0 ? runs[s].strip + ahead : nullptr,
+                         runs[s].out + i * panel_rows);
         }
       }
       done += strip_layout(F).block(strip_groups);
@@ -172,22 +176,12 @@ void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, c
 }
 
 const StripKernels& strip_kernels() noexcept {
-  using quant::Format;
   static constexpr StripKernels table = [] {
     StripKernels k{[](const float* const* x, std::size_t first, std::size_t count, const Panel& panel) {
                      avx512::strip_kernels().quantize(x, first, count, panel);
                    },
                    {}};
-    const auto at = [&k](Format f) -> auto& { return k.product[static_cast<std::size_t>(f)]; };
-    at(Format::q4_0) = strip_product<Format::q4_0>;
-    at(Format::q4_1) = strip_product<Format::q4_1>;
-    at(Format::q5_0) = strip_product<Format::q5_0>;
-    at(Format::q5_1) = strip_product<Format::q5_1>;
-    at(Format::q8_0) = strip_product<Format::q8_0>;
-    at(Format::q4_k) = strip_product<Format::q4_k>;
-    at(Format::q5_k) = strip_product<Format::q5_k>;
-    at(Format::q6_k) = strip_product<Format::q6_k>;
-    at(Format::iq4_nl) = strip_product<Format::iq4_nl>;
+    for_each_strip_format([&k]<quant::Format F>() { k.product[static_cast<std::size_t>(F)] = strip_product<F>; });
     return k;
   }();
   return table;
