@@ -7,6 +7,7 @@
 template <quant::Format F, std::size_t R>
 constexpr std::size_t abreast() {
   using Scales = StripScales<F>;
+  if (registers == 0) return 1;
   if (R % 4 != 0) return R;
   if (R == 16) return Scales::halves || F == quant::Format::q5_1 ? 1 : Scales::has_min ? 2 : 4;
   return F == quant::Format::q5_k ? 2 : 4;
@@ -15,10 +16,14 @@ constexpr std::size_t abreast() {
 /// sum[r] += the products of 4 * N columns, w those of the weights, a [R][32] those of the rows.
 template <std::size_t N, std::size_t R>
 [[gnu::always_inline]] inline void add_products(const B* w, const std::int8_t* a, I* sum) {
+  if constexpr (registers == 0) {  // written out it would only grow
+    for (std::size_t j = 0; j < N; ++j) *sum = dot4(*sum, w[j], a + 4 * j);
+  } else {
 #pragma GCC unroll 8
-  for (std::size_t j = 0; j < N; ++j) {
+    for (std::size_t j = 0; j < N; ++j) {
 #pragma GCC unroll 4
-    for (std::size_t r = 0; r < R; ++r) sum[r] = dot4(sum[r], w[j], a + 32 * r + 4 * j);
+      for (std::size_t r = 0; r < R; ++r) sum[r] = dot4(sum[r], w[j], a + 32 * r + 4 * j);
+    }
   }
 }
 
