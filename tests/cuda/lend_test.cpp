@@ -185,7 +185,7 @@ TEST_CASE("a device that refuses the mapping gets copies, as planned, with a lin
   check_empty(machine);
 }
 
-TEST_CASE("an integrated GPU that fails at any call of a plan, a load or a step leaves nothing lent") {
+TEST_CASE("an integrated GPU that fails at any call of a plan, a load or a step leaves nothing lent", "[slow]") {
   const TemporaryFile file(model_bytes());
   const auto expected = expected_tokens(file.path());
   std::size_t planned = 0, calls = 0;
