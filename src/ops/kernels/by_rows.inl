@@ -2,8 +2,8 @@
 //
 // For sets with 32 registers of which one holds all rows of a strip, and for plain C++.
 
-/// Rows whose sums are made side by side, as many as find registers: the products of one wait for each other, and some
-/// cores hold few such chains at once.
+/// Rows whose sums are made side by side, as many as find registers: the products of one row wait for each other, and
+/// Intel's cores do not look far enough ahead to have others at work meanwhile.
 template <quant::Format F, std::size_t R>
 constexpr std::size_t abreast() {
   using Scales = StripScales<F>;
