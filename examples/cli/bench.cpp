@@ -20,6 +20,7 @@
 #include "files.hpp"
 #include "generation.hpp"
 #include "interrupt.hpp"
+#include "json_line.hpp"
 #include "layout.hpp"
 #include "machine.hpp"
 #include "options.hpp"
@@ -275,7 +276,7 @@ void print(const BenchFlags& flags, const std::vector<BenchRow>& rows) {
   for (std::size_t i = 0; i < rows.size(); ++i) list.push_back(to_json(rows[i], peers[i]));
   const bool sweep = !flags.suite.empty();
   if (flags.model.json) {
-    std::puts((sweep || list.empty() ? list : list[0]).dump().c_str());
+    print_line(sweep || list.empty() ? list : list[0]);
   } else if (sweep || !flags.compare.empty()) {
     std::fputs(table(rows, peers).c_str(), stdout);
   } else if (!list.empty()) {

@@ -15,6 +15,7 @@
 #include "generation.hpp"
 #include "input.hpp"
 #include "interrupt.hpp"
+#include "json_line.hpp"
 #include "options.hpp"
 #include "program.hpp"
 
@@ -110,8 +111,6 @@ class Conversation {
   std::vector<Turn> turns_;
 };
 
-void print(const Json& out) { std::puts(out.dump(-1, ' ', false, Json::error_handler_t::replace).c_str()); }
-
 /// False where the message could not be answered; what is wrong with it is said.
 bool answer(Conversation& conversation, const std::string& line, bool json) {
   try {
@@ -122,10 +121,10 @@ bool answer(Conversation& conversation, const std::string& line, bool json) {
       std::fwrite(text.data(), 1, text.size(), stdout);
       std::fflush(stdout);
     });
-    json ? print(to_json(made)) : static_cast<void>(std::fputc('\n', stdout));
+    json ? print_line(to_json(made)) : static_cast<void>(std::fputc('\n', stdout));
   } catch (const Failure& failure) {
     std::fprintf(stderr, "kinglet: %s\n", failure.line.c_str());
-    if (json) print({{"error", failure.line}});
+    if (json) print_line({{"error", failure.line}});
     std::fflush(stdout);
     return false;
   }

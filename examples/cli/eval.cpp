@@ -11,6 +11,7 @@
 #include "failure.hpp"
 #include "files.hpp"
 #include "generation.hpp"
+#include "json_line.hpp"
 #include "numbers.hpp"
 #include "options.hpp"
 #include "pieces.hpp"
@@ -93,7 +94,7 @@ void print(const Score& score, const EvalFlags& flags, double seconds) {
   out["tokens_per_s"] = seconds > 0 ? static_cast<double>(score.tokens) / seconds : 0.0;
   if (interrupted()) out["interrupted"] = true;
   if (flags.model.json) {
-    std::puts(out.dump().c_str());
+    print_line(out);
     return;
   }
   for (const auto& [key, value] : out.items()) std::printf("%-16s %s\n", key.c_str(), value.dump().c_str());

@@ -14,6 +14,7 @@
 #include "failure.hpp"
 #include "files.hpp"
 #include "interrupt.hpp"
+#include "json_line.hpp"
 #include "layout.hpp"
 #include "options.hpp"
 #include "program.hpp"
@@ -94,7 +95,7 @@ void add_tensors(Json& out, const model::Gguf& file) {
   out["tensor_sizes"] = std::move(sizes);
 }
 
-void print(const Json& out) {
+void print_lines(const Json& out) {
   for (const auto& [key, value] : out.items()) {
     if (value.is_array()) continue;
     std::printf("%-22s %s\n", key.c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
@@ -107,9 +108,9 @@ void print(const Json& out) {
 
 void finish(const Json& out, bool json) {
   if (json)
-    std::puts(out.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+    print_line(out);
   else
-    print(out);
+    print_lines(out);
 }
 
 /// Values of a tensor that are not finite.

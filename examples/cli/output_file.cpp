@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "failure.hpp"
+#include "json_line.hpp"
 
 namespace kinglet::cli {
 
@@ -42,7 +43,7 @@ void OutputFile::done() {
 }
 
 void report_interrupted(const std::string& path, bool json) {
-  if (json) std::puts(nlohmann::ordered_json{{"path", path}, {"bytes", 0}, {"interrupted", true}}.dump().c_str());
+  if (json) print_line({{"path", path}, {"bytes", 0}, {"interrupted", true}});
 }
 
 }  // namespace kinglet::cli

@@ -11,6 +11,7 @@
 
 #include "failure.hpp"
 #include "interrupt.hpp"
+#include "json_line.hpp"
 #include "output_file.hpp"
 #include "program.hpp"
 #include "progress.hpp"
@@ -50,7 +51,7 @@ void pack(const PackFlags& flags) {
   report["bytes"] = std::filesystem::file_size(flags.out);
   report["bytes_before"] = file.bytes();
   report["seconds"] = watch.seconds();
-  std::puts(report.dump().c_str());
+  print_line(report);
 }
 
 }  // namespace

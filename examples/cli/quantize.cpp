@@ -15,6 +15,7 @@
 
 #include "failure.hpp"
 #include "interrupt.hpp"
+#include "json_line.hpp"
 #include "layout.hpp"
 #include "output_file.hpp"
 #include "program.hpp"
@@ -156,7 +157,7 @@ void quantize(const QuantizeFlags& flags) {
   report["bytes_before"] = file.bytes();
   report["relative_error"] = loss.all > 0 ? std::sqrt(loss.off / loss.all) : 0.0;
   report["seconds"] = watch.seconds();
-  std::puts(report.dump().c_str());
+  print_line(report);
 }
 
 }  // namespace

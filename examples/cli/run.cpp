@@ -10,6 +10,7 @@
 #include "failure.hpp"
 #include "files.hpp"
 #include "generation.hpp"
+#include "json_line.hpp"
 #include "options.hpp"
 #include "program.hpp"
 
@@ -68,7 +69,7 @@ void run(const RunFlags& flags) {
   out["backend"] = engine.backend();
   out["threads"] = options.threads;
   out["load_ms"] = load_ms;
-  std::puts(out.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  print_line(out);
 }
 
 }  // namespace

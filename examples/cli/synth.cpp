@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "interrupt.hpp"
+#include "json_line.hpp"
 #include "layout.hpp"
 #include "numbers.hpp"
 #include "output_file.hpp"
@@ -35,7 +36,7 @@ void synth(const SynthFlags& flags) {
   out["shape"] = flags.shape;
   out["bytes"] = std::filesystem::file_size(flags.path);
   out["seed"] = flags.seed;
-  std::puts(out.dump().c_str());
+  print_line(out);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 
 #include "failure.hpp"
 #include "files.hpp"
+#include "json_line.hpp"
 #include "program.hpp"
 
 namespace kinglet::cli {
@@ -47,14 +48,12 @@ std::vector<std::int32_t> read_ids() {
   return ids;
 }
 
-void print(const Json& out) { std::puts(out.dump(-1, ' ', false, Json::error_handler_t::replace).c_str()); }
-
 void decode(const text::Tokenizer& tokenizer, const TokenizeFlags& flags) {
   const std::vector<std::int32_t> ids = read_ids();
   std::pmr::string text;
   check(tokenizer.decode(ids, flags.special, text), "stdin");
   if (flags.json)
-    print({{"text", std::string(text)}});
+    print_line({{"text", std::string(text)}});
   else
     std::fwrite(text.data(), 1, text.size(), stdout);
 }
@@ -63,7 +62,7 @@ void encode(const text::Tokenizer& tokenizer, const TokenizeFlags& flags) {
   const std::string text = read_text("-");
   std::pmr::vector<std::int32_t> ids;
   check(tokenizer.encode(text, {.add_special = !flags.no_bos, .parse_special = flags.special}, ids), "stdin");
-  if (flags.json) return print({{"tokens", std::vector<std::int32_t>(ids.begin(), ids.end())}});
+  if (flags.json) return print_line({{"tokens", std::vector<std::int32_t>(ids.begin(), ids.end())}});
   for (std::size_t i = 0; i < ids.size(); ++i) std::printf(i == 0 ? "%d" : " %d", ids[i]);
   std::fputc('\n', stdout);
 }
