@@ -21,6 +21,11 @@ DeviceMemory host_memory(std::uint32_t) noexcept {
           static_cast<std::uint64_t>(free) * static_cast<std::uint64_t>(page)};
 }
 
+Error lacking(const char* name, const char* instruction_set) noexcept {
+  return core::fail(Errc::backend, "backend '{}' needs {}, which this machine lacks; leave the choice to the library",
+                    name, instruction_set);
+}
+
 template <const CpuBackend::Isa& isa>
 constexpr BackendInfo cpu(const char* description, const char* instruction_set, bool (*available)() noexcept,
                           Error (*fault)() noexcept = nullptr) {
@@ -54,9 +59,9 @@ const StripKernels& avx512_strips() noexcept {
   return cpu_features().fetch ? avx512::fetching_strip_kernels() : avx512::strip_kernels();
 }
 constexpr CpuBackend::Isa avx2_isa{"avx2", avx2::kernels, avx2_strips};
+constexpr const char* tiles_need = "AMX of bytes, and AVX-512 with VNNI";
 Error no_tiles() noexcept {
-  if (!cpu_features().amx)
-    return core::fail(Errc::backend, "backend 'amx' needs AMX of bytes, which this machine lacks");
+  if (!cpu_features().amx) return lacking("amx", tiles_need);
   return core::fail(
       Errc::backend,
       "the system refuses AMX's tiles to this process: some thread's alternate signal stack has no room for "
@@ -77,8 +82,7 @@ bool always() noexcept { return true; }
 
 constexpr BackendInfo all[] = {
 #if defined(__x86_64__)
-    cpu<amx_isa>("x86-64 with tiles of bytes, and 512-bit vectors", "AMX of bytes, and AVX-512 with VNNI",
-                 may_use_tiles, no_tiles),
+    cpu<amx_isa>("x86-64 with tiles of bytes, and 512-bit vectors", tiles_need, may_use_tiles, no_tiles),
     cpu<avx512_isa>("x86-64 with 512-bit vectors and integer dot products", "AVX-512 F, BW, DQ, VL and VNNI",
                     []() noexcept { return cpu_features().avx512; }),
     cpu<avx2_isa>("x86-64 with 256-bit vectors", "AVX2, FMA and F16C", []() noexcept { return cpu_features().avx2; }),
@@ -100,9 +104,7 @@ Result<const BackendInfo*> find_backend(const char* name) noexcept {
     if (*name == '\0' ? backend.available() : std::strcmp(backend.name, name) == 0) {
       if (backend.available()) return &backend;
       if (backend.fault != nullptr) return backend.fault();
-      return core::fail(Errc::backend,
-                        "backend '{}' needs {}, which this machine lacks; leave the choice to the library", name,
-                        backend.instruction_set);
+      return lacking(name, backend.instruction_set);
     }
   }
   char names[128] = {};
