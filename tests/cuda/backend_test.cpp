@@ -85,7 +85,7 @@ TEST_CASE("a model gives the CPU's bits: blocks of 256") {
   compare(shape, k_quants, 64, 10, 10);
 }
 
-TEST_CASE("a model gives the CPU's bits: groups of 128") {
+TEST_CASE("a model gives the CPU's bits: groups of 128", "[slow]") {
   ContextShape shape = small(quantized_shape());
   shape.dim = 128;
   shape.heads = 4;
