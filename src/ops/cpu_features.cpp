@@ -38,7 +38,7 @@ CpuFeatures cpu_features() noexcept {
   std::uint32_t c = 0;
   std::uint32_t d = 0;
   if (__get_cpuid(0, &a, &b, &c, &d) == 0) return features;
-  features.fetch = b == signature_INTEL_ebx;
+  const bool intel = b == signature_INTEL_ebx;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0 || !has(c, 27)) return features;
   const bool fma = has(c, 12);
   const bool f16c = has(c, 29);
@@ -49,6 +49,7 @@ CpuFeatures cpu_features() noexcept {
   features.avx2 = fma && f16c && has(b, 5) && (saved & ymm) == ymm;
   const bool avx512 = has(b, 16) && has(b, 17) && has(b, 30) && has(b, 31) && has(c, 11);  // F, DQ, BW, VL; VNNI
   features.avx512 = features.avx2 && avx512 && (saved & zmm) == zmm;
+  features.fetch = intel || !avx512;
   constexpr std::uint32_t tiles = 0x60000;  // their configuration and their data
   features.amx = features.avx512 && has(d, 24) && has(d, 25) && (saved & tiles) == tiles;
   if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) features.avx_vnni = features.avx2 && has(a, 4);

@@ -8,7 +8,7 @@ struct CpuFeatures {
   bool avx_vnni = false;  ///< avx2, and VNNI on 256 bits in AVX's encoding
   bool avx512 = false;    ///< avx2, and AVX-512 F, BW, DQ, VL and VNNI, and the system saves their registers
   bool amx = false;       ///< avx512, and tiles of bytes (AMX), and the system saves them
-  bool fetch = false;     ///< Intel: fetching far ahead gives up to twice what its own prefetching of one stream does
+  bool fetch = false;     ///< x86 but for Zen 4 and later: fetching far ahead gives more than its own prefetching does
   bool dot = false;       ///< AArch64: dot products of bytes (FEAT_DotProd)
   bool i8mm = false;      ///< dot, and matrix products of bytes (FEAT_I8MM)
 };

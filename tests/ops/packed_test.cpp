@@ -10,6 +10,7 @@
 #include "ops/kernels/kernels.hpp"
 #include "ops/kernels/packed.hpp"
 #include "tests/catch.hpp"
+#include "tests/ops/strip_sets.hpp"
 
 using namespace kinglet;
 using namespace kinglet::ops;
@@ -22,51 +23,13 @@ const StripKernels& strip_kernels() noexcept;  // packed_vnni_test.cpp
 
 namespace {
 
-struct Set {
-  const char* name;
-  const StripKernels& (*strips)() noexcept;
-};
-
-std::vector<Set> sets() {
-  std::vector<Set> all{{"scalar", scalar::strip_kernels}};
+/// The machine's, and one that packed_vnni_test.cpp makes.
+std::vector<test::StripSet> sets() {
+  std::vector<test::StripSet> all = test::strip_sets();
 #if defined(__x86_64__)
-  if (cpu_features().avx2) {
-    all.push_back({"avx2", avx2::strip_kernels});
-    all.push_back({"avx2, fetching", avx2::fetching_strip_kernels});
-  }
-  if (cpu_features().avx_vnni) {
-    all.push_back({"avx2 with AVX-VNNI", avx_vnni::strip_kernels});
-    all.push_back({"avx2 with AVX-VNNI, fetching", avx_vnni::fetching_strip_kernels});
-  }
-  if (cpu_features().avx512) {
-    all.push_back({"avx512", avx512::strip_kernels});
-    all.push_back({"avx512, fetching", avx512::fetching_strip_kernels});
-    if (may_use_tiles()) all.push_back({"amx", amx::strip_kernels});
-    all.push_back({"avx2 with AVX-512's VNNI", evex_vnni::strip_kernels});
-  }
-#elif defined(__aarch64__)
-  all.push_back({"neon", neon::strip_kernels});
-  if (cpu_features().dot) all.push_back({"neon with dot products", neon_dot::strip_kernels});
-  if (cpu_features().i8mm) all.push_back({"neon with matrix products", neon_i8mm::strip_kernels});
+  if (cpu_features().avx512) all.push_back({"avx2 with AVX-512's VNNI", evex_vnni::strip_kernels});
 #endif
   return all;
-}
-
-/// Random blocks whose scales are finite.
-std::vector<std::byte> random_rows(quant::Format format, std::size_t rows, std::size_t cols, std::mt19937& random) {
-  const quant::FormatInfo& f = quant::info(format);
-  std::vector<std::byte> data(rows * quant::format_bytes(format, cols));
-  for (std::byte& b : data) b = static_cast<std::byte>(random());
-  const auto finite = [](std::byte& high) { high &= std::byte{0xbb}; };  // the exponent's bit 4 goes
-  for (std::size_t at = 0; at < data.size(); at += f.block_bytes) {
-    if (format == quant::Format::q6_k) {
-      finite(data[at + 209]);
-    } else {
-      finite(data[at + 1]);
-      if (format != quant::Format::q4_0 && format != quant::Format::iq4_nl) finite(data[at + 3]);
-    }
-  }
-  return data;
 }
 
 /// The same chains from the tiles that the plain products read.
@@ -109,7 +72,7 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
         std::vector<std::vector<std::byte>> data;
         std::vector<std::byte> packed(strips * bytes + 64);  // side by side, as in a matrix
         for (std::size_t s = 0; s < strips; ++s) {
-          data.push_back(random_rows(format, rows, cols, random));
+          data.push_back(test::random_rows(format, rows, cols, random));
           pack_strip(format, data[s].data(), quant::format_bytes(format, cols), static_cast<std::uint32_t>(rows),
                      static_cast<std::uint32_t>(cols), packed.data() + s * bytes);
         }
@@ -122,7 +85,7 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
           }
           std::vector<std::vector<float>> want;
           for (const auto& d : data) want.push_back(expected(format, d, rows, cols, x));
-          for (const Set& set : sets()) {
+          for (const test::StripSet& set : sets()) {
             std::vector<std::vector<std::byte>> memory;
             std::vector<Panel> panels;
             for (std::uint32_t r = 0; r < n; r += panel_rows) {
@@ -181,7 +144,7 @@ TEST_CASE("a row comes out of a matrix of strips with the bits that it has in th
   std::mt19937 random(23);
   const quant::Format format = quant::Format::q4_k;
   constexpr std::uint32_t rows = 33, cols = 768;
-  const auto data = random_rows(format, rows, cols, random);
+  const auto data = test::random_rows(format, rows, cols, random);
   const std::size_t row_bytes = quant::format_bytes(format, cols), strip = strip_bytes(format, cols);
   std::vector<std::byte> strips(3 * 2 * strip);  // those of two matrices take turns
   for (std::uint32_t i = 0; i < 3; ++i) {
@@ -220,7 +183,7 @@ TEST_CASE("a panel holds each row as the plain form has it, also where a number 
   x[3][5] = nan, x[4][40] = -nan, x[5][17] = inf, x[6][70] = -inf, x[7][0] = std::numeric_limits<float>::max();
   for (std::size_t i = 0; i < 32; ++i) x[8][i] = static_cast<float>(i) - 15.5f;  // ties, once scaled by 1
   x[8][31] = 127.0f;
-  for (const Set& set : sets()) {
+  for (const test::StripSet& set : sets()) {
     INFO(set.name);
     for (std::uint32_t n = 1; n <= panel_rows; ++n) {
       float* rows[panel_rows];
