@@ -22,8 +22,6 @@
 namespace kinglet::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct ChatFlags {
   ModelFlags model;
   SamplingFlags sampling;

@@ -1,5 +1,4 @@
 // examples/cli/pack.cpp: kinglet pack: the same model in the order in which the CPU kernels read it
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <memory_resource>

@@ -1,7 +1,6 @@
 // examples/cli/quantize.cpp: kinglet quantize: the same model in fewer bits
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <memory_resource>

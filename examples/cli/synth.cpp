@@ -1,5 +1,4 @@
 // examples/cli/synth.cpp: kinglet synth: a model of a known shape with random weights
-#include <cstdio>
 #include <filesystem>
 #include <limits>
 #include <memory>

@@ -20,8 +20,6 @@
 namespace kinglet::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct TokenizeFlags {
   std::string path;
   std::string pre_tokenizer;

@@ -3,7 +3,8 @@
 //   products_bench [FORMAT] [MIB] [COLUMNS]     FORMAT: Q4_0 ...; MIB: of weights, more than the caches hold by default
 //
 // Every set of kernels of this machine in turn (plain C++ where there is no other), for 1 to 64 rows; the best of seven
-// rounds of each, and the limits of `kinglet bench` in the same rounds.
+// rounds of each, and the limits of `kinglet bench` between them. A round reads at least 32 MiB, the same ones again
+// where they fit a cache.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -28,6 +29,7 @@ struct Freed {
 };
 using Buffer = std::unique_ptr<std::byte, Freed>;
 
+constexpr std::uint32_t most_rows = 64;
 constexpr std::size_t large_page = std::size_t{1} << 21;
 Buffer make_buffer(std::size_t bytes) {
   const std::size_t whole = (bytes + large_page - 1) / large_page * large_page;
@@ -46,7 +48,9 @@ class Work {
         cols_(cols),
         strip_(ops::strip_bytes(format, cols)),
         strips_(std::max<std::size_t>(bytes / strip_, ops::most_runs) / ops::most_runs * ops::most_runs),
-        weights_(make_buffer(strips_ * strip_)) {
+        passes_(std::max<std::size_t>((std::size_t{32} << 20) / (strips_ * strip_), 1)),
+        weights_(make_buffer(strips_ * strip_)),
+        panels_(make_buffer(most_rows / ops::panel_rows * ops::panel_bytes(cols))) {
     std::mt19937 random(1);
     const std::vector<std::byte> rows = test::random_rows(format, ops::strip_rows, cols, random);
     ops::pack_strip(format, rows.data(), quant::format_bytes(format, cols), ops::strip_rows, cols, weights_.get());
@@ -58,34 +62,36 @@ class Work {
     return 2.0 * rows * static_cast<double>(strips_) * ops::strip_rows * cols_;
   }
 
+  /// @param rows  up to most_rows
   /// @return seconds of a product of all strips and `rows` rows
   double run(const ops::StripKernels& kernels, std::uint32_t rows) {
-    std::vector<Buffer> memory;
     std::vector<ops::Panel> panels;
     std::vector<float> x(cols_);
     for (std::size_t i = 0; i < cols_; ++i) x[i] = static_cast<float>(i % 61) / 30.0f - 1.0f;
     const std::vector<const float*> same(ops::panel_rows, x.data());
     for (std::uint32_t r = 0; r < rows; r += ops::panel_rows) {
-      memory.push_back(make_buffer(ops::panel_bytes(cols_)));
-      panels.push_back(ops::make_panel(std::min(ops::panel_rows, rows - r), cols_, memory.back().get()));
+      panels.push_back(ops::make_panel(std::min(ops::panel_rows, rows - r), cols_,
+                                       panels_.get() + panels.size() * ops::panel_bytes(cols_)));
       kernels.quantize(same.data(), 0, cols_ / 32, panels.back());
     }
     const auto product = kernels.product[static_cast<std::size_t>(format_)];
     const auto start = Clock::now();
-    for (std::size_t s = 0; s < strips_; s += ops::most_runs) {
-      ops::StripRun runs[ops::most_runs];
-      for (std::size_t i = 0; i < ops::most_runs; ++i) runs[i] = {weights_.get() + (s + i) * strip_, out_[i]};
-      product(runs, ops::most_runs, cols_, panels.data(), panels.size());
+    for (std::size_t pass = 0; pass < passes_; ++pass) {
+      for (std::size_t s = 0; s < strips_; s += ops::most_runs) {
+        ops::StripRun runs[ops::most_runs];
+        for (std::size_t i = 0; i < ops::most_runs; ++i) runs[i] = {weights_.get() + (s + i) * strip_, out_[i]};
+        product(runs, ops::most_runs, cols_, panels.data(), panels.size());
+      }
     }
-    return std::chrono::duration<double>(Clock::now() - start).count();
+    return std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(passes_);
   }
 
  private:
   quant::Format format_;
   std::uint32_t cols_;
-  std::size_t strip_, strips_;
-  Buffer weights_;
-  alignas(64) float out_[ops::most_runs][64][ops::out_stride] = {};
+  std::size_t strip_, strips_, passes_;
+  Buffer weights_, panels_;
+  alignas(64) float out_[ops::most_runs][most_rows][ops::out_stride] = {};
 };
 
 quant::Format find_format(std::string_view name) {
@@ -115,7 +121,7 @@ int main(int argc, char** argv) {
   cli::Limits limits = gauge.measure();
   std::printf("%s, %.0f MiB, %ld columns\n%-32s %5s %8s %8s\n", quant::info(format).name, work->bytes() / 1048576, cols,
               "kernels", "rows", "GB/s", "GOP/s");
-  for (const std::uint32_t rows : {1u, 2u, 4u, 8u, 16u, 64u}) {
+  for (const std::uint32_t rows : {1u, 2u, 4u, 8u, 16u, most_rows}) {
     std::vector<double> best(sets.size(), 1e30);
     for (int round = 0; round < 7; ++round) {
       for (std::size_t i = 0; i < sets.size(); ++i) best[i] = std::min(best[i], work->run(sets[i].strips(), rows));
