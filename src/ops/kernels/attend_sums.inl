@@ -124,35 +124,35 @@ inline void score_widened(const AttendArgs& a, const QueryBlock& b, const Attend
   }
 }
 
-/// The lanes that a query does not see become the lowest.
-inline void hide(const Visible& see, float* score) {
+/// f(j) for the vectors of a stretch's pages that have a bit in `pages`.
+template <class F>
+inline void for_pages(std::uint32_t pages, const F& f) {
   for (std::uint32_t page = 0; page < stretch_pages; ++page) {
-    if ((see.full >> page & 1) != 0) continue;
-    for (std::uint32_t j = page * page_tokens; j < (page + 1) * page_tokens; j += V::width) {
-      const V at = add(load(ordinal), set1(static_cast<float>(j)));
-      const V s = (see.any >> page & 1) != 0 ? load(score + j) : set1(lowest);
-      const V recent = where_less(at, set1(static_cast<float>(see.last)), s, set1(lowest));
-      const V global = where_less(at, set1(static_cast<float>(see.global_end)), s, set1(lowest));
-      store(score + j, where_less(at, set1(static_cast<float>(see.first)), global, recent));
-    }
+    if ((pages >> page & 1) == 0) continue;
+    for (std::uint32_t j = page * page_tokens; j < (page + 1) * page_tokens; j += V::width) f(j);
   }
 }
 
-/// m: the largest visible score, the others hidden.
+/// m: the largest visible score. In pages of which a query sees a part the other scores become the lowest; pages of
+/// which it sees nothing are left alone.
 inline float largest_score(const Visible& see, float* score) {
-  if (see.full != all_pages) hide(see, score);
-  V top[2] = {set1(lowest), set1(lowest)};
-  for (std::size_t j = 0; j < stretch_tokens; j += 2 * V::width) {
-    top[0] = max(load(score + j), top[0]);  // in this order a NaN is passed over
-    top[1] = max(load(score + j + V::width), top[1]);
-  }
-  return largest_lane(max(top[0], top[1]));
+  for_pages(see.any & ~see.full, [&](std::uint32_t j) {
+    const V at = add(load(ordinal), set1(static_cast<float>(j)));
+    const V s = load(score + j);
+    const V recent = where_less(at, set1(static_cast<float>(see.last)), s, set1(lowest));
+    const V global = where_less(at, set1(static_cast<float>(see.global_end)), s, set1(lowest));
+    store(score + j, where_less(at, set1(static_cast<float>(see.first)), global, recent));
+  });
+  V top = set1(lowest);
+  for_pages(see.any, [&](std::uint32_t j) { top = max(load(score + j), top); });  // this order passes over a NaN
+  return largest_lane(top);
 }
 
-/// Turns a query's scores into p (zero where hidden); gives l.
-inline float shares(bool fp16_scores, float m, float* p) {
+/// Turns a query's scores into p, where it sees something of a page; gives l.
+inline float shares(std::uint32_t any, bool fp16_scores, float m, float* p) {
   constexpr std::size_t quarter = stretch_tokens / 4, half = stretch_tokens / 2, n = quarter / V::width;
   const auto share = [=](std::size_t j) {
+    if ((any >> (j / page_tokens) & 1) == 0) return set1(0.0f);
     V e = sub(load(p + j), set1(m));
     if (fp16_scores) e = round_fp16(e);
     e = exp_below(e);
@@ -178,7 +178,7 @@ inline void block_shares(const AttendArgs& a, const QueryBlock& b, const AttendS
     }
   };
   for_each([&](std::size_t i, float* score) { m.m[i] = largest_score(b.see[i], score); });
-  for_each([&](std::size_t i, float* score) { m.l[i] = shares(a.fp16_scores, m.m[i], score); });
+  for_each([&](std::size_t i, float* score) { m.l[i] = shares(b.see[i].any, a.fp16_scores, m.m[i], score); });
   for (std::size_t i = 0; i < Q * m.padded; i += V::width) store(m.out + i, set1(0.0f));
 }
 
