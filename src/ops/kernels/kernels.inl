@@ -101,29 +101,35 @@ void quantize_fp8(const ActivationRow& row, std::size_t n) {
   }
 }
 
-/// R rows at once: their sums stay in registers.
+/// R rows by some vectors of outputs at once: their sums stay in registers.
 template <std::size_t R>
 inline void product_fp32_rows(const FloatTile& tile, const ActivationRow* x, std::size_t k, std::size_t n, float* acc) {
-  V sum[R][vectors];
-  for (std::size_t r = 0; r < R; ++r) {
-    for (std::size_t v = 0; v < vectors; ++v) sum[r][v] = load(acc + r * tile_outputs + v * V::width);
-  }
-  for (std::size_t i = 0; i < n; ++i) {
-    V w[vectors];
-    for (std::size_t v = 0; v < vectors; ++v) w[v] = load(tile.w[i] + v * V::width);
+  constexpr std::size_t part = registers == 16 ? 2 : vectors;
+  for (std::size_t at = 0; at < tile_outputs; at += part * V::width) {
+    V sum[R][part];
     for (std::size_t r = 0; r < R; ++r) {
-      const V a = set1(x[r].values[k + i]);
-      for (std::size_t v = 0; v < vectors; ++v) sum[r][v] = fma(w[v], a, sum[r][v]);
+      for (std::size_t v = 0; v < part; ++v) sum[r][v] = load(acc + r * tile_outputs + at + v * V::width);
     }
-  }
-  for (std::size_t r = 0; r < R; ++r) {
-    for (std::size_t v = 0; v < vectors; ++v) store(acc + r * tile_outputs + v * V::width, sum[r][v]);
+    for (std::size_t i = 0; i < n; ++i) {
+      V w[part];
+      for (std::size_t v = 0; v < part; ++v) w[v] = load(tile.w[i] + at + v * V::width);
+      for (std::size_t r = 0; r < R; ++r) {
+        const V a = set1(x[r].values[k + i]);
+        for (std::size_t v = 0; v < part; ++v) sum[r][v] = fma(w[v], a, sum[r][v]);
+      }
+    }
+    for (std::size_t r = 0; r < R; ++r) {
+      for (std::size_t v = 0; v < part; ++v) store(acc + r * tile_outputs + at + v * V::width, sum[r][v]);
+    }
   }
 }
 
 void product_fp32(const FloatTile& tile, const ActivationRow* x, std::size_t rows, std::size_t k, std::size_t n,
                   float* acc) {
   std::size_t r = 0;
+  if constexpr (registers != 0) {
+    for (; r + 6 <= rows; r += 6) product_fp32_rows<6>(tile, x + r, k, n, acc + r * tile_outputs);
+  }
   for (; r + 2 <= rows; r += 2) product_fp32_rows<2>(tile, x + r, k, n, acc + r * tile_outputs);
   if (r < rows) product_fp32_rows<1>(tile, x + r, k, n, acc + r * tile_outputs);
 }
