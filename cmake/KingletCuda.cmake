@@ -83,7 +83,7 @@ function(kinglet_add_cuda target)
     POSITION_INDEPENDENT_CODE ON)
   target_sources(${target} PRIVATE ${host} $<TARGET_OBJECTS:kinglet_cuda>)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR})
-  target_compile_definitions(${target} PRIVATE KINGLET_CUDA_BACKEND)
+  set_property(SOURCE ${PROJECT_SOURCE_DIR}/src/ops/backends.cpp APPEND PROPERTY COMPILE_DEFINITIONS KINGLET_CUDA_BACKEND)
   target_link_libraries(${target} PRIVATE CUDA::cudart_static)
 endfunction()
 
