@@ -138,14 +138,20 @@ class CpuBackend final : public Backend {
     std::uint32_t row, output_tile;
   };
 
+  /// Outputs [first, first + tile_outputs) of an op's matrices for its prepared rows [row, row + rows). A panel starts
+  /// at row.
+  struct ProductTile {
+    OpKind kind;
+    std::uint32_t first, row, rows;
+  };
+
   // cpu_products.cpp
   TilePlace place_of(const Op& op, std::uint32_t tile) const noexcept;
   void gate_up_tiles(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile, ThreadScratch& scratch) noexcept;
   void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
-  void product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first, std::uint32_t row,
-               std::uint32_t rows, ThreadScratch& scratch, std::uint32_t to) const noexcept;
-  void product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
-                       Scratch& scratch, float* acc) const noexcept;
+  void product(const ProductTile& tile, std::span<const WeightView> weights, ThreadScratch& scratch,
+               std::uint32_t to) const noexcept;
+  void product_of_rows(const WeightView& weight, const ProductTile& tile, Scratch& scratch, float* acc) const noexcept;
   // cpu_attention.cpp
   void plan_attention() noexcept;
   Stretches stretches(const Sequence& sequence) const noexcept;

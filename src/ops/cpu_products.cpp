@@ -6,40 +6,41 @@
 
 namespace kinglet::ops {
 
-/// From acc[m] + to: [r][tile_outputs] = outputs [first, first + tile_outputs) of `count` matrices of one shape, for
-/// the prepared rows [row, row + rows); row is a multiple of a panel. Strips are given in the order in which they lie.
-void CpuBackend::product(OpKind kind, const WeightView* weights, std::size_t count, std::uint32_t first,
-                         std::uint32_t row, std::uint32_t rows, ThreadScratch& scratch,
+/// From acc[m] + to: [r][tile_outputs] = the tile's outputs of matrices of one shape. Strips are given in the order in
+/// which they lie.
+void CpuBackend::product(const ProductTile& tile, std::span<const WeightView> weights, ThreadScratch& scratch,
                          std::uint32_t to) const noexcept {
-  for (std::size_t m = 0, end = 0; m < count; m = end) {
+  for (std::size_t m = 0, end = 0; m < weights.size(); m = end) {
     const WeightView& weight = weights[m];
     end = m + 1;
     if (!reads_panels(weight)) {
-      product_of_rows(weight, first, row, rows, scratch.tile, scratch.acc[m] + to);
+      product_of_rows(weight, tile, scratch.tile, scratch.acc[m] + to);
       continue;
     }
-    while (end < count && reads_panels(weights[end]) && weights[end].format == weight.format) ++end;
+    while (end < weights.size() && reads_panels(weights[end]) && weights[end].format == weight.format) ++end;
     StripRun runs[most_runs];
     std::size_t strips = 0;
-    for (std::uint32_t o = 0; o < tile_outputs && first + o < weight.rows; o += strip_rows) {
+    for (std::uint32_t o = 0; o < tile_outputs && tile.first + o < weight.rows; o += strip_rows) {
       for (std::size_t i = m; i < end; ++i) {
-        runs[strips++] = {weights[i].data + (first + o) / strip_rows * weights[i].row_bytes,
+        runs[strips++] = {weights[i].data + (tile.first + o) / strip_rows * weights[i].row_bytes,
                           reinterpret_cast<float(*)[out_stride]>(scratch.acc[i] + to + o)};
       }
     }
-    strips_.product[static_cast<std::size_t>(weight.format)](runs, strips, weight.cols, panels(kind) + row / panel_rows,
-                                                             (rows + panel_rows - 1) / panel_rows);
+    const Panel* x = panels(tile.kind) + tile.row / panel_rows;
+    const std::uint32_t count = (tile.rows + panel_rows - 1) / panel_rows;
+    strips_.product[static_cast<std::size_t>(weight.format)](runs, strips, weight.cols, x, count);
   }
 }
 
 /// The same from the file's blocks, or from strips where the activations are not INT8, unpacked a tile at a time.
-void CpuBackend::product_of_rows(const WeightView& weight, std::uint32_t first, std::uint32_t row, std::uint32_t rows,
-                                 Scratch& scratch, float* acc) const noexcept {
+void CpuBackend::product_of_rows(const WeightView& weight, const ProductTile& tile, Scratch& scratch,
+                                 float* acc) const noexcept {
+  const std::uint32_t first = tile.first, rows = tile.rows;
   const bool floats = quant::is_float(weight.format) || shape_.activations == Activations::fp32;
   const bool fp8 = !floats && shape_.activations == Activations::fp8;
   const std::uint32_t width = fp8 ? 2 * tile_outputs : tile_outputs;
   const std::uint32_t count = std::min(tile_outputs, weight.rows - first);
-  const ActivationRow* x = at<ActivationRow>(layout_.inputs) + row;
+  const ActivationRow* x = at<ActivationRow>(layout_.inputs) + tile.row;
   std::fill_n(acc, std::size_t{rows} * width, 0.0f);
   for (std::uint32_t k = 0; k < weight.cols; k += tile_inputs) {
     const std::uint32_t n = std::min(tile_inputs, weight.cols - k);
@@ -93,7 +94,7 @@ void CpuBackend::gate_up_tiles(const Op& op, std::uint32_t first_tile, std::uint
     const std::uint32_t count = std::min(row_block, input(op).rows - row);
     for (std::uint32_t t = 0; t < end - tile; ++t) {
       const std::uint32_t first = (output_tile + t) * tile_outputs;
-      product(op.kind, op.weight, 2, first, row, count, scratch, t * count * tile_outputs);
+      product({op.kind, first, row, count}, {op.weight, 2}, scratch, t * count * tile_outputs);
       const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
       for (std::size_t m = 0; m < 2; ++m) {
         if (op.bias[m] == nullptr) continue;
@@ -134,7 +135,7 @@ void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& s
     offset += op.weight[m].rows;
   }
   const WeightView& weight = op.weight[m];
-  product(op.kind, &weight, 1, first, row, count, scratch, 0);
+  product({op.kind, first, row, count}, {&weight, 1}, scratch, 0);
   const std::uint32_t n = std::min(tile_outputs, weight.rows - first);
   for (std::uint32_t r = 0; r < count; ++r) {
     float* y = scratch.acc[0] + r * tile_outputs;

@@ -329,7 +329,8 @@ class EmulatedDriver final : public cuda::Driver {
   }
   void idle(const char* call) {
     if (!queue_.empty() && !machine_.lost) {
-      machine_.device.reports.add(std::string(call) + " while work is enqueued");
+      std::string report(call);
+      machine_.device.reports.add(report.append(" while work is enqueued"));
     }
   }
 
