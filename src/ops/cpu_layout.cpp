@@ -51,8 +51,8 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes, bool besid
   const std::size_t int8_rows = s.activations == Activations::int8 ? rows : 0;
   const std::size_t fp8_rows = s.activations == Activations::fp8 ? rows : 0;
   l.panels_each = (int8_rows + panel_rows - 1) / panel_rows;
-  l.q = plan.take({int8_rows, l.wide_row, sizeof(std::int16_t)});
-  l.codes = plan.take({fp8_rows, l.wide_row, sizeof(std::int32_t)});
+  l.q = plan.take({int8_rows + fp8_rows, l.wide_row, sizeof(std::int16_t)});
+  l.low = plan.take({fp8_rows, l.wide_row, sizeof(std::int16_t)});
   l.scales = plan.take({int8_rows + fp8_rows, l.wide_row / 32, f});
   l.sums = plan.take({int8_rows + fp8_rows, l.wide_row / 16, sizeof(std::int32_t)});
   l.panels = plan.take({2 * l.panels_each, sizeof(Panel)});

@@ -35,8 +35,8 @@ struct CpuLayout {
   std::size_t qkv;          ///< [max_rows][qkv_row]
   std::size_t cos, sin;     ///< [max_rows][rotated channels / 2]
   std::size_t inputs;       ///< [max_rows] ActivationRow: what the products of an op read
-  std::size_t q;            ///< int8: [max_rows][wide_row] int16
-  std::size_t codes;        ///< fp8: [max_rows][wide_row] int32
+  std::size_t q;            ///< int8, fp8: [max_rows][wide_row] int16
+  std::size_t low;          ///< fp8: [max_rows][wide_row] int16
   std::size_t scales;       ///< [max_rows][wide_row / 32]
   std::size_t sums;         ///< [max_rows][wide_row / 16] int32
   std::size_t panels;       ///< int8: [2][max_rows / panel_rows] Panel: what products read, and of gate_up's output

@@ -95,11 +95,11 @@ void CpuBackend::prepare_panel(const Op& op, std::uint32_t panel) noexcept {
     a.d = at<float>(layout_.scales) + r * (wide / 32);
     a.sums = at<std::int32_t>(layout_.sums) + r * (wide / 16);
     if (!groups) continue;
+    a.q = at<std::int16_t>(layout_.q) + r * wide;
     if (shape_.activations == Activations::int8) {
-      a.q = at<std::int16_t>(layout_.q) + r * wide;
       kernels_.quantize_int8(a, in.cols);
     } else {
-      a.codes = at<std::int32_t>(layout_.codes) + r * wide;
+      a.low = at<std::int16_t>(layout_.low) + r * wide;
       kernels_.quantize_fp8(a, in.cols);
     }
   }

@@ -45,16 +45,17 @@ inline std::vector<float> normals(Random& random, std::size_t n, float scale = 1
 /// A row of activations that owns its arrays.
 struct OwnedRow {
   std::vector<float> values, d;
-  std::vector<std::int16_t> q;
-  std::vector<std::int32_t> codes, sums;
+  std::vector<std::int16_t> q, low;
+  std::vector<std::int32_t> sums;
 
   explicit OwnedRow(std::vector<float> x)
       : values(std::move(x)),
         d(values.size() / 32 + 1),
         q(values.size()),
-        codes(values.size()),
+        low(values.size()),
         sums(values.size() / 16 + 2) {}
-  ops::ActivationRow view() { return {values.data(), q.data(), codes.data(), d.data(), sums.data()}; }
+  ops::ActivationRow view() { return {values.data(), q.data(), low.data(), d.data(), sums.data()}; }
+  std::int32_t code(std::size_t i) const { return 512 * q[i] + low[i]; }
 };
 
 /// Random blocks of a format whose scales are finite numbers of ordinary size.
@@ -305,7 +306,8 @@ inline std::vector<SmallCase> run_small(const ops::Kernels& kernels) {
       keep("int8 " + std::to_string(n), row.q, row.d, row.sums);
       OwnedRow codes(row.values);
       kernels.quantize_fp8(codes.view(), n);
-      keep("fp8 " + std::to_string(n), codes.codes, codes.d, codes.sums);
+      keep("fp8 " + std::to_string(n), codes.q, codes.d, codes.sums);
+      keep("fp8, lower parts " + std::to_string(n), codes.low, codes.d, codes.sums);
     }
   }
   return out;

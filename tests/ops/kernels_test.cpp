@@ -122,7 +122,7 @@ TEST_CASE("INT8 activations are within half a step, FP8 within a sixteenth") {
   for (std::size_t i = 0; i < 576; ++i) {
     const float scale = row.d[i / 128];
     const float step = std::max(std::fabs(row.values[i]) / 16.0f, scale * 0.5f);
-    REQUIRE(std::fabs(row.values[i] - static_cast<float>(row.codes[i]) * scale) <= step * 1.001f);
+    REQUIRE(std::fabs(row.values[i] - static_cast<float>(row.code(i)) * scale) <= step * 1.001f);
   }
 }
 
@@ -183,7 +183,7 @@ TEST_CASE("products against FP64") {
         k.product_int8(*tile, &x, 1, at, tile_inputs, int8.data());
       });
       k.quantize_fp8(x, cols);
-      for (std::size_t i = 0; i < cols; ++i) rounded_fp8[i] = static_cast<double>(row.codes[i]) * row.d[i / 128];
+      for (std::size_t i = 0; i < cols; ++i) rounded_fp8[i] = static_cast<double>(row.code(i)) * row.d[i / 128];
       each([&](std::uint32_t at) {
         load_tile(format, data.data(), bytes, 0, tile_outputs, at, tile_inputs, *tile);
         k.product_fp8(*tile, &x, 1, at, tile_inputs, fp8.data());

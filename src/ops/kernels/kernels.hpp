@@ -34,11 +34,11 @@ struct GroupTile {
 
 /// One row of activations in all forms its products may read.
 struct ActivationRow {
-  float* values;        ///< [K]
-  std::int16_t* q;      ///< int8: [K] in 16 bits
-  std::int32_t* codes;  ///< fp8: [K] values times 2^9
-  float* d;             ///< int8: [K/32]; fp8: [K/128] scales times 2^-9
-  std::int32_t* sums;   ///< [K/16] sums of q or codes
+  float* values;       ///< [K]
+  std::int16_t* q;     ///< int8: [K] in 16 bits; fp8: [K] the upper parts of codes, which are values times 2^9
+  std::int16_t* low;   ///< fp8: [K] what is left of a code, from -256 to 255: it is 512 * q + low
+  float* d;            ///< int8: [K/32]; fp8: [K/128] scales times 2^-9
+  std::int32_t* sums;  ///< [K/16] sums of q or codes
 };
 
 /// Queries of one KV head over one stretch.
@@ -71,7 +71,7 @@ struct Scratch {
 struct Kernels {
   /// y = norm(x, w, eps), [n]; false where the sum of squares is not finite.
   bool (*norm)(const float* x, const float* w, float eps, std::size_t n, float* y);
-  /// Fills q, d, sums (int8) or codes, d, sums (fp8) from values.
+  /// Fills q, d, sums and, for fp8, low from values.
   void (*quantize_int8)(const ActivationRow& row, std::size_t n);
   void (*quantize_fp8)(const ActivationRow& row, std::size_t n);
   /// acc[r][tile_outputs] += the tile's inputs [k, k + n), for `rows` rows; acc is [rows][tile_outputs].

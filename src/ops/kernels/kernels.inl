@@ -91,12 +91,15 @@ void quantize_fp8(const ActivationRow& row, std::size_t n) {
     const bool zero = amax < 0x1p-100f;
     const float inverse = zero ? 0.0f : 448.0f / amax;
     row.d[b] = zero ? 0.0f : (amax / 448.0f) * 0x1p-9f;
-    for (std::size_t i = 0; i < count; ++i)
-      row.codes[128 * b + i] = core::e4m3_to_int(core::float_to_e4m3(x[i] * inverse));
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::int32_t code = core::e4m3_to_int(core::float_to_e4m3(x[i] * inverse)), q = (code + 256) >> 9;
+      row.q[128 * b + i] = static_cast<std::int16_t>(q);
+      row.low[128 * b + i] = static_cast<std::int16_t>(code - 512 * q);
+    }
   }
   for (std::size_t h = 0; h < n / 16; ++h) {
     std::int32_t sum = 0;
-    for (std::size_t i = 0; i < 16; ++i) sum += row.codes[16 * h + i];
+    for (std::size_t i = 16 * h; i < 16 * h + 16; ++i) sum += 512 * row.q[i] + row.low[i];
     row.sums[h] = sum;
   }
 }
@@ -173,41 +176,57 @@ void product_int8(const GroupTile& tile, const ActivationRow* x, std::size_t row
   if (r < rows) product_int8_rows<1>(tile, x + r, k, n, acc + r * tile_outputs);
 }
 
-// The codes' integers have 18 bits and the scaled weights up to 13: double holds their sums exactly.
-void product_fp8(const GroupTile& tile, const ActivationRow* x, std::size_t rows, std::size_t k, std::size_t n,
-                 float* acc) {
-  for (std::size_t r = 0; r < rows; ++r) {
-    float* sum = acc + 2 * r * tile_outputs;
-    float* lost = sum + tile_outputs;
-    for (std::size_t block = 0; block < n; block += 128) {
-      const std::size_t groups = (n - block < 128 ? n - block : 128) / 32;
-      float chain[tile_outputs] = {};
-      for (std::size_t g = block / 32; g < block / 32 + groups; ++g) {
-        double exact[tile_outputs] = {};
+// Codes have 18 bits and scaled weights up to 13: the sums of the codes' two parts fit 32 bits, a group's whole sum
+// takes up to 36, of which to_float(high, low) makes one number.
+template <std::size_t R>
+inline void product_fp8_rows(const GroupTile& tile, const ActivationRow* x, std::size_t k, std::size_t n, float* acc) {
+  for (std::size_t block = 0; block < n; block += 128) {
+    const std::size_t end = (n - block < 128 ? n : block + 128) / 32;
+    V chain[R][vectors];
+    for (std::size_t r = 0; r < R; ++r) {
+      for (std::size_t v = 0; v < vectors; ++v) chain[r][v] = set1(0.0f);
+    }
+    for (std::size_t g = block / 32; g < end; ++g) {
+      for (std::size_t v = 0; v < vectors; ++v) {
+        const std::size_t at = v * V::width;
+        I high[R], low[R];
+        for (std::size_t r = 0; r < R; ++r) high[r] = low[r] = zero_i();
         for (std::size_t i = 16 * g; i < 16 * g + 16; ++i) {
-          const double a0 = x[r].codes[k + 2 * i];
-          const double a1 = x[r].codes[k + 2 * i + 1];
-          for (std::size_t o = 0; o < tile_outputs; ++o) exact[o] += tile.w[i][o][0] * a0 + tile.w[i][o][1] * a1;
-        }
-        const double s0 = x[r].sums[2 * (k / 32 + g)];
-        const double s1 = x[r].sums[2 * (k / 32 + g) + 1];
-        for (std::size_t o = 0; o < tile_outputs; ++o) {
-          chain[o] = __builtin_fmaf(static_cast<float>(exact[o]), tile.d[g][o], chain[o]);
-          if (tile.has_min) {
-            const double s = tile.min[g][0][o] * s0 + tile.min[g][1][o] * s1;
-            chain[o] = __builtin_fmaf(static_cast<float>(s), tile.dmin[g][o], chain[o]);
+          for (std::size_t r = 0; r < R; ++r) {
+            high[r] = dot2(high[r], tile.w[i][at], x[r].q + k + 2 * i);
+            low[r] = dot2(low[r], tile.w[i][at], x[r].low + k + 2 * i);
           }
         }
+        for (std::size_t r = 0; r < R; ++r) {
+          chain[r][v] = fma(to_float(high[r], low[r]), load(tile.d[g] + at), chain[r][v]);
+          if (!tile.has_min) continue;
+          const std::int32_t* sums = x[r].sums + 2 * (k / 32 + g);
+          const I s = mul_add_i(mul_add_i(zero_i(), load_i(tile.min[g][0] + at), sums[0]), load_i(tile.min[g][1] + at),
+                                sums[1]);
+          chain[r][v] = fma(to_float(s), load(tile.dmin[g] + at), chain[r][v]);
+        }
       }
-      const float scale = x[r].d[(k + block) / 128];
-      for (std::size_t o = 0; o < tile_outputs; ++o) {
-        const float y = chain[o] * scale - lost[o];
-        const float u = sum[o] + y;
-        lost[o] = (u - sum[o]) - y;
-        sum[o] = u;
+    }
+    for (std::size_t r = 0; r < R; ++r) {
+      const V scale = set1(x[r].d[(k + block) / 128]);
+      for (std::size_t v = 0; v < vectors; ++v) {
+        float* const sum = acc + 2 * r * tile_outputs + v * V::width;
+        float* const lost = sum + tile_outputs;
+        const V y = sub(mul(chain[r][v], scale), load(lost));
+        const V u = add(load(sum), y);
+        store(lost, sub(sub(u, load(sum)), y));
+        store(sum, u);
       }
     }
   }
+}
+
+void product_fp8(const GroupTile& tile, const ActivationRow* x, std::size_t rows, std::size_t k, std::size_t n,
+                 float* acc) {
+  constexpr std::size_t many = registers == 0 ? 1 : 4;
+  std::size_t r = 0;
+  for (; r + many <= rows; r += many) product_fp8_rows<many>(tile, x + r, k, n, acc + 2 * r * tile_outputs);
+  for (; r < rows; ++r) product_fp8_rows<1>(tile, x + r, k, n, acc + 2 * r * tile_outputs);
 }
 
 void swiglu(const float* g, const float* u, std::size_t n, float* h) {

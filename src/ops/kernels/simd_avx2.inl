@@ -55,3 +55,11 @@ inline I mul_add_i(I acc, I a, std::int32_t b) {
   return {_mm256_add_epi32(acc.v, _mm256_mullo_epi32(a.v, _mm256_set1_epi32(b)))};
 }
 inline V to_float(I a) { return {_mm256_cvtepi32_ps(a.v)}; }
+inline __m128 four_floats(__m128i high, __m128i low) {
+  return _mm256_cvtpd_ps(_mm256_fmadd_pd(_mm256_cvtepi32_pd(high), _mm256_set1_pd(512.0), _mm256_cvtepi32_pd(low)));
+}
+inline V to_float(I high, I low) {
+  const __m128 a = four_floats(_mm256_castsi256_si128(high.v), _mm256_castsi256_si128(low.v));
+  const __m128 b = four_floats(_mm256_extracti128_si256(high.v, 1), _mm256_extracti128_si256(low.v, 1));
+  return {_mm256_insertf128_ps(_mm256_castps128_ps256(a), b, 1)};
+}

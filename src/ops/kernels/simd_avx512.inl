@@ -60,3 +60,12 @@ inline I mul_add_i(I acc, I a, std::int32_t b) {
   return {_mm512_add_epi32(acc.v, _mm512_mullo_epi32(a.v, _mm512_set1_epi32(b)))};
 }
 inline V to_float(I a) { return {_mm512_cvtepi32_ps(a.v)}; }
+inline __m256 eight_floats(__m256i high, __m256i low) {
+  return _mm512_cvtpd_ps(_mm512_fmadd_pd(_mm512_cvtepi32_pd(high), _mm512_set1_pd(512.0), _mm512_cvtepi32_pd(low)));
+}
+inline V to_float(I high, I low) {
+  const __m256 a = eight_floats(_mm512_castsi512_si256(high.v), _mm512_castsi512_si256(low.v));
+  const __m256 b = eight_floats(_mm512_extracti64x4_epi64(high.v, 1), _mm512_extracti64x4_epi64(low.v, 1));
+  const __m512d both = _mm512_insertf64x4(_mm512_castpd256_pd512(_mm256_castps_pd(a)), _mm256_castps_pd(b), 1);
+  return {_mm512_castpd_ps(both)};
+}

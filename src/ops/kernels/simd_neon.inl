@@ -62,3 +62,11 @@ inline I dot2(I acc, const std::int16_t* w, const std::int16_t* a) {
 }
 inline I mul_add_i(I acc, I x, std::int32_t y) { return {vmlaq_n_s32(acc.a, x.a, y), vmlaq_n_s32(acc.b, x.b, y)}; }
 inline V to_float(I x) { return {vcvtq_f32_s32(x.a), vcvtq_f32_s32(x.b)}; }
+inline float32x2_t two_floats(int32x2_t high, int32x2_t low) {
+  return vcvt_f32_f64(vcvtq_f64_s64(vaddq_s64(vshll_n_s32(high, 9), vmovl_s32(low))));
+}
+inline float32x4_t four_floats(int32x4_t high, int32x4_t low) {
+  return vcombine_f32(two_floats(vget_low_s32(high), vget_low_s32(low)),
+                      two_floats(vget_high_s32(high), vget_high_s32(low)));
+}
+inline V to_float(I high, I low) { return {four_floats(high.a, low.a), four_floats(high.b, low.b)}; }

@@ -96,3 +96,7 @@ inline I mul_add_i(I acc, I a, std::int32_t b) {
 inline V to_float(I a) {
   return lanes([&](std::size_t i) { return static_cast<float>(a.v[i]); });
 }
+/// 512 * high + low, rounded once
+inline V to_float(I high, I low) {
+  return lanes([&](std::size_t i) { return static_cast<float>(512.0 * high.v[i] + low.v[i]); });
+}
