@@ -195,6 +195,7 @@ std::vector<std::string> first_token_arguments(const BenchFlags& flags, const En
                                   flags.model.scores,
                                   "--bits",
                                   flags.model.bits};
+  if (flags.model.prefault) out.push_back("--prefault");
   if (!flags.model.backend.empty()) out.insert(out.end(), {"--backend", flags.model.backend});
   if (!flags.model.output_weights.empty()) out.insert(out.end(), {"--output-weights", flags.model.output_weights});
   if (options.device >= 0) out.insert(out.end(), {"--device", std::to_string(options.device)});

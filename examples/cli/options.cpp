@@ -36,6 +36,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   app.add_option("--memory-limit", flags.memory_limit,
                  "Bytes the model and all its buffers may take (k, m, g: times 1024); 0 = no limit")
       ->transform(size());
+  app.add_flag("--prefault", flags.prefault, "Touch all memory while loading, so that no step waits for the system");
   app.add_option("--backend", flags.backend,
                  "scalar, avx2, avx512, amx, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
   app.add_option("--device", flags.device, "GPU to use, with --backend cuda (default: the first, 0)")
@@ -118,6 +119,7 @@ EngineOptions engine_options(const ModelFlags& flags) {
   options.context = flags.context;
   options.max_sessions = 1;
   options.memory_limit = flags.memory_limit;
+  options.prefault = flags.prefault;
   options.activations = flags.activations == "fp32"  ? Activations::fp32
                         : flags.activations == "fp8" ? Activations::fp8
                                                      : Activations::int8;

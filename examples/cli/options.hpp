@@ -14,6 +14,7 @@ struct ModelFlags {
   std::uint32_t context = 2048;
   bool context_given = false;  ///< else a model trained for less has less
   std::uint64_t memory_limit = 0;
+  bool prefault = false;
   std::string backend;
   int device = -1;
   int gpu_layers = -1;

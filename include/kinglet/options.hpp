@@ -63,6 +63,11 @@ struct EngineOptions {
   std::optional<quant::Format> output_weights{};
 
   FileAccess file_access = FileAccess::map;
+  /// Load touches all that steps read and write: the CPU's buffers, the whole KV cache and what stays mapped of the
+  /// file. Steps then do not wait for the system to make or to read a page, and the KV cache lies in large pages where
+  /// the system has them; but all of it is resident from the start, and a load takes longer. (Linux reads mapped files
+  /// so since 5.14.)
+  bool prefault = false;
   std::string_view pre_tokenizer{};  ///< overrides the name in the file; "" = the file's
 
   /// Called while loading with the share done, [0, 1]; returning false ends the load with Errc::cancelled. Must not

@@ -125,6 +125,22 @@ void FileBytes::trim(const std::byte* p, std::size_t n) noexcept {
   if (!pages.empty()) (void)::madvise(pages.data(), pages.size(), MADV_DONTNEED);
 }
 
+// Unlike a read it fails where the file has been cut, and harmlessly so.
+void FileBytes::prefault() const noexcept {
+#if defined(MADV_POPULATE_READ)
+  if (descriptor_ < 0) return;
+  const auto populate = [this](std::size_t from, std::size_t bytes) {
+    return ::madvise(const_cast<std::byte*>(data_) + from, std::min(bytes, size_ - from), MADV_POPULATE_READ) == 0;
+  };
+  constexpr std::size_t page = 4096, many = 64 * page;
+  for (std::size_t from = 0; from < size_; from += many) {
+    if (populate(from, many)) continue;
+    // Among these are pages that were given back.
+    for (std::size_t p = from; p < std::min(from + many, size_); p += page) (void)populate(p, page);
+  }
+#endif
+}
+
 bool FileBytes::unchanged() const noexcept {
   if (descriptor_ < 0) return true;
   struct stat status {};

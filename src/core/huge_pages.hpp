@@ -1,4 +1,4 @@
-// core/huge_pages.hpp: how does a large block of memory get large pages?
+// core/huge_pages.hpp: how does a large block of memory get large pages, and when does the system make them?
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -20,6 +20,12 @@ inline void prefer_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] st
   const std::uintptr_t last = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / page * page;
   (void)::madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 #endif
+}
+
+/// Writes to each page of a fresh block: the system makes them now.
+inline void touch_pages(void* memory, std::size_t bytes) noexcept {
+  volatile std::byte* const p = static_cast<std::byte*>(memory);
+  for (std::size_t i = 0; i < bytes; i += 4096) p[i] = std::byte{0};
 }
 
 }  // namespace kinglet::core

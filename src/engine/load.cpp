@@ -234,6 +234,7 @@ class Loader {
     const Status built = model::build_forward(state_.file, state_.config, forward, placement, state_.forward);
     if (!built) return built;
     if (placement.discard) weights_ = state_.mapped = state_.file.mapped_bytes();
+    if (options_.prefault && plan_ == nullptr) state_.file.prefault();
     weights_ += placement.bytes + placement.requantized_bytes;
     return {};
   }

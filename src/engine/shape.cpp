@@ -31,6 +31,7 @@ ops::ContextShape shape_of(const EngineState& state) noexcept {
   shape.max_sequences = std::min({options.max_sessions, options.max_rows, batch::most_sequences});
   shape.pages = static_cast<std::uint32_t>((options.kv_tokens + kv::page_size - 1) / kv::page_size);
   shape.threads = options.threads;
+  shape.prefault = options.prefault;
   shape.stream = options.stream;
   shape.device = options.device < 0 ? 0 : static_cast<std::uint32_t>(options.device);
   return shape;

@@ -286,6 +286,11 @@ void Gguf::discard(const TensorInfo& tensor) noexcept {
   }
 }
 
+void Gguf::prefault() const noexcept {
+  if (!state_) return;
+  for (const core::FileBytes& file : state_->files) file.prefault();
+}
+
 void Gguf::trim() noexcept {
   if (!state_) return;
   for (core::FileBytes& file : state_->files) {

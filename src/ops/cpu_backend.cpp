@@ -15,6 +15,15 @@ namespace {
 
 constexpr std::uint32_t blocks(std::uint32_t n, std::uint32_t size) noexcept { return (n + size - 1) / size; }
 
+/// The block of a backend; own_memory: it is not the host's allocator that gives it.
+void* allocate_block(const CpuLayout& layout, bool prefault, bool own_memory, core::Memory& memory) {
+  void* const block = memory.allocate(layout.total, alignof(CpuBackend) > 64 ? alignof(CpuBackend) : 64);
+  if (!prefault) return block;
+  if (own_memory) core::prefer_huge_pages(block, layout.total);
+  core::touch_pages(block, layout.total);
+  return block;
+}
+
 }  // namespace
 
 CpuBackend::CpuBackend(const Isa& isa, const ContextShape& shape, const CpuLayout& layout, const Hooks& hooks,
@@ -54,7 +63,7 @@ Result<Backend*> CpuBackend::create(const Isa& isa, const ContextShape& shape, c
   return core::guarded([&]() -> Result<Backend*> {
     const CpuLayout layout = cpu_layout(shape, sizeof(CpuBackend));
     if (layout.total == 0) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
-    void* block = memory.allocate(layout.total, alignof(CpuBackend) > 64 ? alignof(CpuBackend) : 64);
+    void* block = allocate_block(layout, shape.prefault, hooks.allocate == nullptr, memory);
     try {
       return new (block) CpuBackend(isa, shape, layout, hooks, memory);
     } catch (const std::system_error&) {
@@ -71,8 +80,9 @@ Result<Backend*> CpuBackend::create_beside(Backend& first, const ContextShape& s
   return core::guarded([&]() -> Result<Backend*> {
     const CpuLayout layout = cpu_layout(shape, sizeof(CpuBackend), true);
     if (layout.total == 0) return core::fail(Errc::invalid_argument, "the model's sizes times the options' overflow");
-    void* const block = memory.allocate(layout.total, alignof(CpuBackend) > 64 ? alignof(CpuBackend) : 64);
-    return new (block) CpuBackend(static_cast<CpuBackend&>(first), shape, layout, memory);
+    auto& other = static_cast<CpuBackend&>(first);
+    void* const block = allocate_block(layout, shape.prefault, other.own_memory_, memory);
+    return new (block) CpuBackend(other, shape, layout, memory);
   });
 }
 

@@ -83,7 +83,7 @@ TEST_CASE("command: bench measures every row, beside a peer's results, and draws
   REQUIRE(kinglet_command(folder, "synth tiny-llama " + model + " --weights int4").code == 0);
   write(folder / "other.json", "[{\"n_prompt\": 512, \"n_gen\": 0, \"avg_ts\": 0.5}]");
   const std::string suite = "bench " + model +
-                            " --suite all --long-prompt 600 --repeats 1 -n 8 --threads 1 --compare " +
+                            " --suite all --prefault --long-prompt 600 --repeats 1 -n 8 --threads 1 --compare " +
                             quoted(folder / "other.json");
   const Ran rows = kinglet_command(folder, suite + " --json --plot " + quoted(folder / "roofs.svg"));
   INFO(rows.err);

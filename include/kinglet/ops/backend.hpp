@@ -107,6 +107,7 @@ struct ContextShape {
   unsigned threads = 1;
   std::uint32_t device = 0;  ///< which of the machine's GPUs, for a backend that uses one
   void* stream = nullptr;    ///< the host's queue of that GPU (cuda: a cudaStream_t); null = one of its own
+  bool prefault = false;     ///< the CPU's memory is touched as soon as it is taken
   bool lent = false;         ///< matrices stay in the memory that Backend::lend() takes, where their order suits
 
   /// Bytes of one page: keys and values of 16 tokens in every layer.

@@ -1,0 +1,95 @@
+// With prefault a load touches what steps need: the system says so of memory that a host's allocator maps anew.
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <map>
+
+#include "tests/engine/tiny_engine.hpp"
+
+using namespace kinglet;
+
+namespace {
+
+constexpr std::size_t page = 4096;
+
+/// A host's allocator whose memory nobody has touched.
+struct FreshMemory {
+  std::map<void*, std::size_t> live;
+  std::size_t used = 0, peak = 0;
+
+  Hooks hooks() {
+    Hooks h;
+    h.user = this;
+    h.allocate = [](void* user, std::size_t bytes, std::size_t alignment) -> void* {
+      if (alignment > page) return nullptr;
+      FreshMemory& self = *static_cast<FreshMemory*>(user);
+      void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      if (memory == MAP_FAILED) return nullptr;
+      self.live[memory] = bytes;
+      self.used += bytes;
+      self.peak = std::max(self.peak, self.used);
+      return memory;
+    };
+    h.deallocate = [](void* user, void* memory, std::size_t bytes, std::size_t) {
+      FreshMemory& self = *static_cast<FreshMemory*>(user);
+      self.live.erase(memory);
+      self.used -= bytes;
+      ::munmap(memory, bytes);
+    };
+    return h;
+  }
+
+  /// Of the largest block: its bytes, and how many of them are in memory.
+  std::pair<std::size_t, std::size_t> largest() const {
+    const auto block =
+        std::max_element(live.begin(), live.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    std::vector<unsigned char> pages((block->second + page - 1) / page);
+    REQUIRE(::mincore(block->first, block->second, pages.data()) == 0);
+    const auto there = std::count_if(pages.begin(), pages.end(), [](unsigned char c) { return (c & 1) != 0; });
+    return {block->second, std::min(block->second, static_cast<std::size_t>(there) * page)};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("with prefault all of the backend's memory is there when the load is done, and no more than planned") {
+  test::TinyShape shape;  // with 4,096 bytes of keys and values for each token
+  shape.kv_heads = 4;
+  shape.head_dim = 64;
+  const test::TemporaryFile file(test::tiny_model(shape).bytes());
+  EngineOptions options;
+  options.backend = "scalar";
+  options.max_sessions = 1;
+  options.kv = KvFormat::fp32;
+  options.urgent_rows = 4;
+  const std::size_t cache = std::size_t{options.context} * 4096;
+
+  std::vector<std::int32_t> ids[2];
+  for (const bool prefault : {false, true}) {
+    CAPTURE(prefault);
+    FreshMemory host;
+    options.prefault = prefault;
+    options.hooks = host.hooks();
+    options.memory_limit = 0;
+    const auto plan = Engine::plan(file.path(), options);
+    REQUIRE(plan.ok());
+    options.memory_limit = plan->total;
+    {
+      auto engine = Engine::load(file.path(), options);
+      INFO(engine.error().message);
+      REQUIRE(engine.ok());
+      CHECK(host.peak <= plan->total);
+      const auto [bytes, there] = host.largest();
+      CHECK(bytes > cache);
+      if (prefault)
+        CHECK(there == bytes);
+      else
+        CHECK(there < cache / 2);
+      auto session = engine->open_session();
+      REQUIRE(session.ok());
+      ids[prefault] = test::say(*session, "a", test::answer_of(20));
+    }
+    CHECK(host.used == 0);
+  }
+  CHECK(ids[0] == ids[1]);
+}
