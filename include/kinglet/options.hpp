@@ -63,10 +63,11 @@ struct EngineOptions {
   std::optional<quant::Format> output_weights{};
 
   FileAccess file_access = FileAccess::map;
-  /// Load touches all that steps read and write: the CPU's buffers, the whole KV cache and what stays mapped of the
-  /// file. Steps then do not wait for the system to make or to read a page, and the KV cache lies in large pages where
-  /// the system has them; but all of it is resident from the start, and a load takes longer. (Linux reads mapped files
-  /// so since 5.14.)
+  /// Load touches the CPU backend's buffers, the whole KV cache on the CPU and the tensors that stay mapped, so that
+  /// steps do not wait for the system to make or to read those pages; the KV cache lies in large pages where the system
+  /// has them (not with Hooks::allocate). All of it is resident from the start, and a load takes longer: set
+  /// memory_limit to what is free, since a system short of memory may end the process. The file's part needs Linux
+  /// 5.14; before, it is left out.
   bool prefault = false;
   std::string_view pre_tokenizer{};  ///< overrides the name in the file; "" = the file's
 

@@ -12,6 +12,10 @@
 
 #include "core/fail.hpp"
 
+#if !defined(MADV_POPULATE_READ)  // headers older than Linux 5.14
+#define MADV_POPULATE_READ 22
+#endif
+
 namespace kinglet::core {
 namespace {
 
@@ -126,19 +130,19 @@ void FileBytes::trim(const std::byte* p, std::size_t n) noexcept {
 }
 
 // Unlike a read it fails where the file has been cut, and harmlessly so.
-void FileBytes::prefault() const noexcept {
-#if defined(MADV_POPULATE_READ)
-  if (descriptor_ < 0) return;
-  const auto populate = [this](std::size_t from, std::size_t bytes) {
-    return ::madvise(const_cast<std::byte*>(data_) + from, std::min(bytes, size_ - from), MADV_POPULATE_READ) == 0;
+void FileBytes::prefault(const std::byte* p, std::size_t n) const noexcept {
+  const long page_size = ::sysconf(_SC_PAGESIZE);
+  if (descriptor_ < 0 || page_size <= 0 || n == 0) return;
+  const auto page = static_cast<std::size_t>(page_size);
+  const auto offset = static_cast<std::size_t>(p - data_);
+  const std::size_t first = offset / page * page, last = (offset + n - 1) / page * page;
+  const auto populate = [this](std::size_t from, std::size_t to) {
+    if (from < to) (void)::madvise(const_cast<std::byte*>(data_) + from, to - from, MADV_POPULATE_READ);
   };
-  constexpr std::size_t page = 4096, many = 64 * page;
-  for (std::size_t from = 0; from < size_; from += many) {
-    if (populate(from, many)) continue;
-    // Among these are pages that were given back.
-    for (std::size_t p = from; p < std::min(from + many, size_); p += page) (void)populate(p, page);
-  }
-#endif
+  // discard() leaves the ends, which may be part of something else.
+  populate(first, first + page);
+  populate(first + page, last);
+  populate(last, last + page);
 }
 
 bool FileBytes::unchanged() const noexcept {

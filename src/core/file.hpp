@@ -31,8 +31,9 @@ class FileBytes {
   void discard(const std::byte* p, std::size_t n) noexcept;
   /// Gives back what is resident of whole pages of a mapped file within [p, p + n); reading them brings them back.
   void trim(const std::byte* p, std::size_t n) noexcept;
-  /// Has the system read what is mapped still and map it, as far as it can.
-  void prefault() const noexcept;
+  /// Reads in and maps the pages of [p, p + n) of a mapped file that are mapped still, so that reading them does not
+  /// fault. Best effort: nothing before Linux 5.14.
+  void prefault(const std::byte* p, std::size_t n) const noexcept;
   /// Bytes that are still mapped; 0 of a copy.
   std::size_t mapped() const noexcept { return descriptor_ < 0 ? 0 : size_ - discarded_; }
   /// False once a mapped file has been written to or cut.

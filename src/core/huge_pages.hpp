@@ -26,6 +26,7 @@ inline void prefer_huge_pages([[maybe_unused]] void* memory, [[maybe_unused]] st
 inline void touch_pages(void* memory, std::size_t bytes) noexcept {
   volatile std::byte* const p = static_cast<std::byte*>(memory);
   for (std::size_t i = 0; i < bytes; i += 4096) p[i] = std::byte{0};
+  if (bytes != 0) p[bytes - 1] = std::byte{0};
 }
 
 }  // namespace kinglet::core

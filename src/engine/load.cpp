@@ -33,6 +33,7 @@ class Loader {
     if (const Status s = progress(0.2f); !s) return s;
     if (const Status s = build(); !s) return s;
     if (const Status s = reserve(); !s) return s;
+    if (const Status s = prefault(); !s) return s;
     if (const Status s = count(); !s) return s;
     return state_.file.unchanged();  // what was computed from the file, and copied, is of one file
   }
@@ -234,8 +235,17 @@ class Loader {
     const Status built = model::build_forward(state_.file, state_.config, forward, placement, state_.forward);
     if (!built) return built;
     if (placement.discard) weights_ = state_.mapped = state_.file.mapped_bytes();
-    if (options_.prefault && plan_ == nullptr) state_.file.prefault();
     weights_ += placement.bytes + placement.requantized_bytes;
+    return {};
+  }
+
+  /// What steps will read of a mapped file.
+  Status prefault() {
+    if (!options_.prefault || plan_ != nullptr) return {};
+    for (const model::TensorInfo& tensor : state_.file.tensors()) {
+      state_.file.prefault(tensor);
+      if (const Status s = progress(1.0f); !s) return s;
+    }
     return {};
   }
 

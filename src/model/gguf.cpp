@@ -276,19 +276,28 @@ std::span<const std::byte> Gguf::mapping(std::size_t i) const noexcept {
   return mapped() && i < state_->files.size() ? state_->files[i].bytes() : std::span<const std::byte>();
 }
 
-void Gguf::discard(const TensorInfo& tensor) noexcept {
-  if (!state_) return;
-  for (core::FileBytes& file : state_->files) {
+namespace {
+
+/// The file that a tensor lies in.
+template <class State>
+core::FileBytes* file_of(State* state, const TensorInfo& tensor) noexcept {
+  if (state == nullptr) return nullptr;
+  for (core::FileBytes& file : state->files) {
     const std::span<const std::byte> all = file.bytes();
-    if (std::less_equal<>()(all.data(), tensor.data) && std::less<>()(tensor.data, all.data() + all.size())) {
-      file.discard(tensor.data, tensor.bytes);
-    }
+    if (std::less_equal<>()(all.data(), tensor.data) && std::less<>()(tensor.data, all.data() + all.size()))
+      return &file;
   }
+  return nullptr;
 }
 
-void Gguf::prefault() const noexcept {
-  if (!state_) return;
-  for (const core::FileBytes& file : state_->files) file.prefault();
+}  // namespace
+
+void Gguf::discard(const TensorInfo& tensor) noexcept {
+  if (core::FileBytes* const file = file_of(state_.get(), tensor)) file->discard(tensor.data, tensor.bytes);
+}
+
+void Gguf::prefault(const TensorInfo& tensor) noexcept {
+  if (const core::FileBytes* const file = file_of(state_.get(), tensor)) file->prefault(tensor.data, tensor.bytes);
 }
 
 void Gguf::trim() noexcept {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory_resource>
 #include <optional>
+#include <span>
 
 #include <kinglet/core/thread_pool.hpp>
 #include <kinglet/ops/backend.hpp>

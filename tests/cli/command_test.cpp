@@ -75,6 +75,13 @@ TEST_CASE("command: a tiny model is made, looked at, and runs") {
                           "spin_p99_ms", "spin_p999_ms", "longest_wait_ms", "peak_rss_bytes", "load_ms"})
     CHECK(number(measured.out, key) > 0);
   CHECK(number(measured.out, "rows") == 2);
+
+  // A large KV cache is in memory from the start where that is asked for.
+  const std::string roomy = "bench " + model + " --prompt-tokens 16 -n 4 --ctx 100000 --repeats 1 --threads 1 --json";
+  const Ran lazy = kinglet_command(folder, roomy), ready = kinglet_command(folder, roomy + " --prefault");
+  REQUIRE(kinglet::cli_test::measured(lazy));
+  REQUIRE(kinglet::cli_test::measured(ready));
+  CHECK(number(ready.out, "peak_rss_bytes") > number(lazy.out, "peak_rss_bytes") + 1e7);
 }
 
 TEST_CASE("command: bench measures every row, beside a peer's results, and draws them") {

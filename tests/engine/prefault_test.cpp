@@ -1,7 +1,9 @@
-// With prefault a load touches what steps need: the system says so of memory that a host's allocator maps anew.
+// With prefault a load touches what steps need: the system says so of memory that a host's allocator maps anew, and of
+// the file.
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <fstream>
 #include <map>
 
 #include "tests/engine/tiny_engine.hpp"
@@ -25,6 +27,7 @@ struct FreshMemory {
       FreshMemory& self = *static_cast<FreshMemory*>(user);
       void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
       if (memory == MAP_FAILED) return nullptr;
+      (void)::madvise(memory, bytes, MADV_NOHUGEPAGE);  // one touch is one page
       self.live[memory] = bytes;
       self.used += bytes;
       self.peak = std::max(self.peak, self.used);
@@ -50,7 +53,43 @@ struct FreshMemory {
   }
 };
 
+/// Bytes of a mapped file that this process has mapped pages for.
+std::size_t mapped_bytes(const std::string& path) {
+  std::ifstream maps("/proc/self/smaps");
+  std::size_t kilobytes = 0;
+  bool ours = false;
+  for (std::string line; std::getline(maps, line);) {
+    if (line.find('-') < line.find(' ') && line.find(':') > line.find(' ')) ours = line.find(path) != std::string::npos;
+    if (ours && line.rfind("Rss:", 0) == 0) kilobytes += std::stoul(line.substr(4));
+  }
+  return kilobytes * 1024;
+}
+
 }  // namespace
+
+TEST_CASE("with prefault tensors that stay mapped are in memory when the load is done") {
+  test::TinyShape shape;
+  shape.ffn = 16384;
+  const std::string bytes = test::tiny_model(shape).bytes();
+  const test::TemporaryFile file(bytes);
+  EngineOptions options = test::small_options();
+  options.activations = Activations::fp32;
+  for (const bool prefault : {false, true}) {
+    CAPTURE(prefault, bytes.size());
+    options.backend = "scalar";
+    options.prefault = prefault;
+    int calls = 0;
+    options.progress = [](void* user, float done) { return ++*static_cast<int*>(user) < 1000 && done <= 1.0f; };
+    options.progress_user = &calls;
+    auto engine = Engine::load(file.path(), options);
+    INFO(engine.error().message);
+    REQUIRE(engine.ok());
+    if (prefault)
+      CHECK(mapped_bytes(file.path()) >= bytes.size() / 10 * 9);
+    else
+      CHECK(mapped_bytes(file.path()) < bytes.size() / 2);
+  }
+}
 
 TEST_CASE("with prefault all of the backend's memory is there when the load is done, and no more than planned") {
   test::TinyShape shape;  // with 4,096 bytes of keys and values for each token
@@ -61,7 +100,6 @@ TEST_CASE("with prefault all of the backend's memory is there when the load is d
   options.backend = "scalar";
   options.max_sessions = 1;
   options.kv = KvFormat::fp32;
-  options.urgent_rows = 4;
   const std::size_t cache = std::size_t{options.context} * 4096;
 
   std::vector<std::int32_t> ids[2];

@@ -207,7 +207,8 @@ inline AttentionData make_attention(const AttentionCase& c) {
 inline std::vector<float> run_attention(const ops::Kernels& kernels, const AttentionCase& c,
                                         const AttentionData& data) {
   using namespace ops;
-  std::vector<float> scratch(attend_scratch(c.head_dim));
+  // What the kernel reads there it has written before.
+  std::vector<float> scratch(attend_scratch(c.head_dim), std::numeric_limits<float>::quiet_NaN());
   std::vector<float> states(c.queries * (2 + std::size_t{c.head_dim}));
   for (std::uint32_t first = 0; first < c.queries; first += query_block) {
     AttendArgs a{};

@@ -208,3 +208,57 @@ TEST_CASE("products against FP64") {
     CHECK(worst < 1e-6);
   }
 }
+
+TEST_CASE("products of the largest FP8 codes and weights are exact in every instruction set") {
+  constexpr std::size_t cols = 256, most_rows = 7;
+  const auto tile = std::make_unique<GroupTile>();
+  for (std::size_t g = 0; g < cols / 32; ++g) {
+    for (std::size_t o = 0; o < tile_outputs; ++o) {
+      tile->d[g][o] = 0x1p-12f;
+      tile->dmin[g][o] = -0x1p-12f;
+      tile->min[g][0][o] = tile->min[g][1][o] = 63;
+      for (std::size_t i = 16 * g; i < 16 * g + 16; ++i) {
+        tile->w[i][o][0] = tile->w[i][o][1] = static_cast<std::int16_t>(o % 2 != 0 ? -4096 : 4064);
+      }
+    }
+  }
+  tile->has_min = true;
+  std::vector<test::OwnedRow> rows;
+  for (std::size_t r = 0; r < most_rows; ++r) {
+    std::vector<float> values(cols, r % 2 != 0 ? -448.0f : 448.0f);
+    for (std::size_t i = r; i < cols; i += most_rows) values[i] = 0.46875f;  // a code of lower parts alone: 240
+    rows.emplace_back(std::move(values));
+  }
+  for (const auto& set : test::kernel_sets()) {
+    INFO(set.name);
+    std::vector<ActivationRow> x;
+    for (test::OwnedRow& row : rows) {
+      x.push_back(row.view());
+      set.kernels->quantize_fp8(x.back(), cols);
+    }
+    for (const std::size_t count : {std::size_t{1}, std::size_t{4}, most_rows}) {
+      std::vector<float> acc(2 * most_rows * tile_outputs);
+      set.kernels->product_fp8(*tile, x.data(), count, 0, cols, acc.data());
+      for (std::size_t r = 0; r < count; ++r) {
+        for (std::size_t o = 0; o < tile_outputs; ++o) {
+          float sum = 0.0f, lost = 0.0f;  // as docs/numbers.md has it
+          for (std::size_t b = 0; b < cols / 128; ++b) {
+            float chain = 0.0f;
+            for (std::size_t g = 4 * b; g < 4 * b + 4; ++g) {
+              std::int64_t all = 0;
+              for (std::size_t i = 32 * g; i < 32 * g + 32; ++i) all += rows[r].code(i);
+              const double products = static_cast<double>(all) * tile->w[16 * g][o][0];
+              chain = std::fma(static_cast<float>(products), 0x1p-12f, chain);
+              chain = std::fma(static_cast<float>(63.0 * static_cast<double>(all)), -0x1p-12f, chain);
+            }
+            const float y = chain * rows[r].d[b] - lost, u = sum + y;
+            lost = (u - sum) - y;
+            sum = u;
+          }
+          REQUIRE(acc[2 * r * tile_outputs + o] == sum);
+          REQUIRE(acc[(2 * r + 1) * tile_outputs + o] == lost);
+        }
+      }
+    }
+  }
+}

@@ -100,8 +100,9 @@ class KINGLET_API Gguf {
   /// Gives a tensor's pages back where the file is mapped: a backend has taken its data over. They must not be read
   /// again.
   void discard(const TensorInfo& tensor) noexcept;
-  /// Has the system read what is mapped still and map it, as far as it can.
-  void prefault() const noexcept;
+  /// Reads in and maps what is still mapped of a tensor's pages, so that reading them does not fault. Best effort;
+  /// nothing where the file is copied.
+  void prefault(const TensorInfo& tensor) noexcept;
 
   /// Gives back what is resident of the metadata of mapped files; reading it again brings it back.
   void trim() noexcept;

@@ -165,7 +165,7 @@ inline void widen(const AttendArgs& a, std::uint32_t any, const AttendScratch& m
         copy(a.values[page], t * a.head_dim, a.head_dim, m.padded, m.values + (page * page_tokens + t) * m.padded);
       }
     } else if ((any >> (panel * panel_pages) & pages_below(panel_pages)) != 0) {
-      for (std::size_t d = 0; d < a.head_dim; ++d) {  // scored with its neighbours, and hidden
+      for (std::size_t d = 0; d < a.head_dim; ++d) {  // scored with its neighbours, and never looked at
         for (std::size_t t = 0; t < page_tokens; ++t) keys[d * panel_tokens + t] = 0.0f;
       }
     }

@@ -107,7 +107,7 @@ void quantize_fp8(const ActivationRow& row, std::size_t n) {
 /// R rows by some vectors of outputs at once: their sums stay in registers.
 template <std::size_t R>
 inline void product_fp32_rows(const FloatTile& tile, const ActivationRow* x, std::size_t k, std::size_t n, float* acc) {
-  constexpr std::size_t part = registers == 16 ? 2 : vectors;
+  constexpr std::size_t part = registers == 16 && R > 2 ? 2 : vectors;
   for (std::size_t at = 0; at < tile_outputs; at += part * V::width) {
     V sum[R][part];
     for (std::size_t r = 0; r < R; ++r) {
