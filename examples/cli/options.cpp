@@ -36,7 +36,7 @@ void add_model_flags(CLI::App& app, ModelFlags& flags, std::uint32_t context) {
   app.add_option("--memory-limit", flags.memory_limit,
                  "Bytes the model and all its buffers may take (k, m, g: times 1024); 0 = no limit")
       ->transform(size());
-  app.add_flag("--prefault", flags.prefault, "Touch all memory while loading, so that no step waits for the system");
+  app.add_flag("--prefault", flags.prefault, "Touch buffers, KV cache and mapped weights while loading, not in a step");
   app.add_option("--backend", flags.backend,
                  "scalar, avx2, avx512, amx, neon or cuda (default: $KINGLET_BACKEND, else the best CPU's)");
   app.add_option("--device", flags.device, "GPU to use, with --backend cuda (default: the first, 0)")

@@ -78,8 +78,13 @@ TEST_CASE("with prefault tensors that stay mapped are in memory when the load is
     CAPTURE(prefault, bytes.size());
     options.backend = "scalar";
     options.prefault = prefault;
-    int calls = 0;
-    options.progress = [](void* user, float done) { return ++*static_cast<int*>(user) < 1000 && done <= 1.0f; };
+    struct Calls {
+      int made = 0, most = 1000;
+    } calls;
+    options.progress = [](void* user, float done) {
+      Calls& c = *static_cast<Calls*>(user);
+      return ++c.made < c.most && done <= 1.0f;
+    };
     options.progress_user = &calls;
     auto engine = Engine::load(file.path(), options);
     INFO(engine.error().message);
@@ -88,6 +93,8 @@ TEST_CASE("with prefault tensors that stay mapped are in memory when the load is
       CHECK(mapped_bytes(file.path()) >= bytes.size() / 10 * 9);
     else
       CHECK(mapped_bytes(file.path()) < bytes.size() / 2);
+    calls = {0, calls.made};  // the last tensor is one too many
+    CHECK(Engine::load(file.path(), options).error().code == Errc::cancelled);
   }
 }
 
