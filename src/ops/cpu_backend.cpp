@@ -258,16 +258,17 @@ Work CpuBackend::work(const Op& op, std::uint32_t phase) const noexcept {
   return {tiles, matrices * cols * static_cast<float>(tile_outputs * std::min(in.rows, row_block))};
 }
 
-void CpuBackend::run_tiles(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last,
-                           std::size_t thread) noexcept {
-  if (phase == 1 && op.kind == OpKind::gate_up) return gate_up_tiles(op, first, last, scratch(thread));
-  for (std::uint32_t tile = first; tile < last; ++tile) run_tile(op, phase, tile, thread);
+void CpuBackend::run_tiles(const Op& op, std::uint32_t phase, const TileRange& tiles, std::size_t thread) noexcept {
+  if (phase == 1 && op.kind != OpKind::attention) {
+    if (op.kind == OpKind::gate_up) return gate_up_tiles(op, tiles, scratch(thread));
+    return product_tiles(op, tiles, scratch(thread));
+  }
+  for (std::uint32_t tile = tiles.first; tile < tiles.last; ++tile) run_tile(op, phase, tile, thread);
 }
 
 void CpuBackend::run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept {
   if (op.kind == OpKind::embed) return embed_row(op, tile);
   if (op.kind == OpKind::attention) return attend_tile(op.layer, phase, tile, scratch(thread));
-  if (phase == 1) return product_tile(op, tile, scratch(thread));
   if (phase == 2) return rotate_and_store(op, tile);
   const std::uint32_t panels = blocks(input(op).rows, panel_rows);
   if (tile < panels) return prepare_panel(op, tile);
@@ -278,24 +279,27 @@ Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, s
   const std::uint32_t tiles = phase < phases(op) ? work(op, phase).tiles : 0;
   if (last > tiles) return core::fail(Errc::internal, "tile {} of a phase that has {}", last, tiles);
   if (first >= last) return {};
+  const std::uint32_t beside = pairs(op, phase) ? blocks(last - first, 2u) : 0;
+  const std::uint32_t each_last = beside != 0 ? first + beside : last;
   if (last - first == 1 || shape_.threads == 1) {
     const core::FloatEnvironment environment;
-    run_tiles(op, phase, first, last, 0);
+    run_tiles(op, phase, {first, each_last, beside, last}, 0);
     return {};
   }
   struct Job {
     CpuBackend& self;
     const Op& op;
-    std::uint32_t phase;
+    std::uint32_t phase, beside, end;
     Shares shares;
   };
-  Job job{*this, op, phase, {shares_, shape_.threads, first, last}};
+  Job job{*this, op, phase, beside, last, {shares_, shape_.threads, first, each_last}};
   threads_.run(
       [](void* context, std::size_t thread) {
         const Job& j = *static_cast<Job*>(context);
         const core::FloatEnvironment environment;
-        j.shares.take(thread,
-                      [&](std::uint32_t from, std::uint32_t to) { j.self.run_tiles(j.op, j.phase, from, to, thread); });
+        j.shares.take(thread, [&](std::uint32_t from, std::uint32_t to) {
+          j.self.run_tiles(j.op, j.phase, {from, to, j.beside, j.end}, thread);
+        });
       },
       &job);
   return {};

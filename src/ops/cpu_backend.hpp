@@ -139,20 +139,31 @@ class CpuBackend final : public Backend {
     std::uint32_t row, output_tile;
   };
 
-  /// Outputs [first, first + tile_outputs) of an op's matrices for its prepared rows [row, row + rows). A panel starts
-  /// at row.
+  /// Outputs [first, first + tile_outputs) of matrices of one shape, for an op's prepared rows [row, row + rows), into
+  /// acc[m] + to. A panel starts at row.
   struct ProductTile {
     OpKind kind;
-    std::uint32_t first, row, rows;
+    std::span<const WeightView> weights;
+    std::uint32_t first, row, rows, to;
+  };
+
+  /// Tiles [first, last); where `beside` is not 0, with each t of them also t + beside, if that is below `end`.
+  struct TileRange {
+    std::uint32_t first, last, beside, end;
+    bool has_beside(std::uint32_t tile) const noexcept { return beside != 0 && tile + beside < end; }
   };
 
   // cpu_products.cpp
+  bool pairs(const Op& op, std::uint32_t phase) const noexcept;
   TilePlace place_of(const Op& op, std::uint32_t tile) const noexcept;
-  void gate_up_tiles(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile, ThreadScratch& scratch) noexcept;
-  void product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept;
-  void product(const ProductTile& tile, std::span<const WeightView> weights, ThreadScratch& scratch,
-               std::uint32_t to) const noexcept;
-  void product_of_rows(const WeightView& weight, const ProductTile& tile, Scratch& scratch, float* acc) const noexcept;
+  void gate_up_tiles(const Op& op, const TileRange& tiles, ThreadScratch& scratch) noexcept;
+  void finish_gate_up(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile, std::uint32_t to,
+                      ThreadScratch& scratch) noexcept;
+  void product_tiles(const Op& op, const TileRange& tiles, ThreadScratch& scratch) noexcept;
+  ProductTile product_tile(const Op& op, std::uint32_t tile, std::uint32_t to) const noexcept;
+  void finish_product(const Op& op, const ProductTile& tile, ThreadScratch& scratch) noexcept;
+  void product(std::span<const ProductTile> tiles, ThreadScratch& scratch) const noexcept;
+  void product_of_rows(const ProductTile& tile, std::size_t m, ThreadScratch& scratch) const noexcept;
   // cpu_attention.cpp
   void plan_attention() noexcept;
   Stretches stretches(const Sequence& sequence) const noexcept;
@@ -166,8 +177,7 @@ class CpuBackend final : public Backend {
 
   Result<std::byte*> take(std::size_t bytes) noexcept;
   void pack(const WeightView& from, const WeightView& to) noexcept;
-  void run_tiles(const Op& op, std::uint32_t phase, std::uint32_t first, std::uint32_t last,
-                 std::size_t thread) noexcept;
+  void run_tiles(const Op& op, std::uint32_t phase, const TileRange& tiles, std::size_t thread) noexcept;
   void run_tile(const Op& op, std::uint32_t phase, std::uint32_t tile, std::size_t thread) noexcept;
   /// Strips whose products are those of StripKernels; all others are of tiles.
   bool reads_panels(const WeightView& weight) const noexcept {

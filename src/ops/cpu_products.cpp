@@ -6,24 +6,34 @@
 
 namespace kinglet::ops {
 
-/// From acc[m] + to: [r][tile_outputs] = the tile's outputs of matrices of one shape. Strips are given in the order in
-/// which they lie.
-void CpuBackend::product(const ProductTile& tile, std::span<const WeightView> weights, ThreadScratch& scratch,
-                         std::uint32_t to) const noexcept {
-  for (std::size_t m = 0, end = 0; m < weights.size(); m = end) {
-    const WeightView& weight = weights[m];
+/// Where few rows go over two strips in turn (packed.hpp), a tile from each half of an op's is made at once.
+bool CpuBackend::pairs(const Op& op, std::uint32_t phase) const noexcept {
+  if (phase != 1 || op.kind == OpKind::attention || input(op).rows > strips_.paired_rows) return false;
+  return std::ranges::all_of(
+      op.weight, [&](const WeightView& w) { return !w || (reads_panels(w) && w.format == op.weight[0].format); });
+}
+
+/// One tile, or two that pairs() allows. Strips are given in the order in which they lie.
+void CpuBackend::product(std::span<const ProductTile> tiles, ThreadScratch& scratch) const noexcept {
+  const ProductTile& tile = tiles[0];
+  for (std::size_t m = 0, end = 0; m < tile.weights.size(); m = end) {
+    const WeightView& weight = tile.weights[m];
     end = m + 1;
     if (!reads_panels(weight)) {
-      product_of_rows(weight, tile, scratch.tile, scratch.acc[m] + to);
+      product_of_rows(tile, m, scratch);
       continue;
     }
-    while (end < weights.size() && reads_panels(weights[end]) && weights[end].format == weight.format) ++end;
+    while (end < tile.weights.size() && reads_panels(tile.weights[end]) && tile.weights[end].format == weight.format) {
+      ++end;
+    }
     StripRun runs[most_runs];
     std::size_t strips = 0;
-    for (std::uint32_t o = 0; o < tile_outputs && tile.first + o < weight.rows; o += strip_rows) {
-      for (std::size_t i = m; i < end; ++i) {
-        runs[strips++] = {weights[i].data + (tile.first + o) / strip_rows * weights[i].row_bytes,
-                          reinterpret_cast<float(*)[out_stride]>(scratch.acc[i] + to + o)};
+    for (const ProductTile& t : tiles) {
+      for (std::uint32_t o = 0; o < tile_outputs && t.first + o < t.weights[m].rows; o += strip_rows) {
+        for (std::size_t i = m; i < end; ++i) {
+          runs[strips++] = {t.weights[i].data + (t.first + o) / strip_rows * t.weights[i].row_bytes,
+                            reinterpret_cast<float(*)[out_stride]>(scratch.acc[i] + t.to + o)};
+        }
       }
     }
     const Panel* x = panels(tile.kind) + tile.row / panel_rows;
@@ -32,9 +42,12 @@ void CpuBackend::product(const ProductTile& tile, std::span<const WeightView> we
   }
 }
 
-/// The same from the file's blocks, or from strips where the activations are not INT8, unpacked a tile at a time.
-void CpuBackend::product_of_rows(const WeightView& weight, const ProductTile& tile, Scratch& scratch,
-                                 float* acc) const noexcept {
+/// The tile's product with matrix m from the file's blocks, or from strips where the activations are not INT8, unpacked
+/// a tile at a time.
+void CpuBackend::product_of_rows(const ProductTile& tile, std::size_t m, ThreadScratch& memory) const noexcept {
+  const WeightView& weight = tile.weights[m];
+  Scratch& scratch = memory.tile;
+  float* const acc = memory.acc[m] + tile.to;
   const std::uint32_t first = tile.first, rows = tile.rows;
   const bool floats = quant::is_float(weight.format) || shape_.activations == Activations::fp32;
   const bool fp8 = !floats && shape_.activations == Activations::fp8;
@@ -83,72 +96,102 @@ CpuBackend::TilePlace CpuBackend::place_of(const Op& op, std::uint32_t tile) con
   return {(begin + within % size) * row_block, within / size};
 }
 
-/// Tiles [first_tile, last_tile) of gate and up. Few rows' tiles share what follows their products: one tile's would
-/// stop the stream of weights for longer than it takes.
-void CpuBackend::gate_up_tiles(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile,
-                               ThreadScratch& scratch) noexcept {
-  const std::uint32_t at_once = std::max(1u, std::min(shared_tiles, row_block / input(op).rows));
-  for (std::uint32_t tile = first_tile, end = tile; tile < last_tile; tile = end) {
-    end = std::min(tile + at_once, last_tile);
-    const auto [row, output_tile] = place_of(op, tile);
-    const std::uint32_t count = std::min(row_block, input(op).rows - row);
-    for (std::uint32_t t = 0; t < end - tile; ++t) {
-      const std::uint32_t first = (output_tile + t) * tile_outputs;
-      product({op.kind, first, row, count}, {op.weight, 2}, scratch, t * count * tile_outputs);
-      const std::uint32_t n = std::min(tile_outputs, op.weight[0].rows - first);
-      for (std::size_t m = 0; m < 2; ++m) {
-        if (op.bias[m] == nullptr) continue;
-        for (std::uint32_t r = 0; r < count; ++r) {
-          float* y = scratch.acc[m] + (t * count + r) * tile_outputs;
-          for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][first + i];
-        }
-      }
+/// Few rows' tiles of gate and up share what follows their products: one tile's would stop the stream of weights for
+/// longer than it takes.
+void CpuBackend::gate_up_tiles(const Op& op, const TileRange& tiles, ThreadScratch& scratch) noexcept {
+  const std::uint32_t streams = tiles.beside != 0 ? 2 : 1;
+  const std::uint32_t at_once = std::max(1u, std::min(shared_tiles, row_block / input(op).rows) / streams);
+  for (std::uint32_t tile = tiles.first, end = tile; tile < tiles.last; tile = end) {
+    end = std::min(tile + at_once, tiles.last);
+    const std::uint32_t count = std::min(row_block, input(op).rows - place_of(op, tile).row);
+    const std::uint32_t size = count * tile_outputs, beside = at_once * size;
+    const auto part = [&](std::uint32_t t, std::uint32_t to) -> ProductTile {
+      const auto [row, output_tile] = place_of(op, t);
+      return {op.kind, {op.weight, 2}, output_tile * tile_outputs, row, count, to};
+    };
+    for (std::uint32_t t = tile; t < end; ++t) {
+      const std::uint32_t to = (t - tile) * size;
+      const bool both = tiles.has_beside(t);
+      const ProductTile parts[2] = {part(t, to), both ? part(t + tiles.beside, beside + to) : ProductTile{}};
+      product({parts, both ? 2u : 1u}, scratch);
     }
-    float* const h = scratch.acc[0];
-    kernels_.swiglu(h, scratch.acc[1], std::size_t{end - tile} * count * tile_outputs, h);
-    const std::uint32_t first = output_tile * tile_outputs;
-    const std::uint32_t n = std::min((end - tile) * tile_outputs, op.weight[0].rows - first);
-    for (std::uint32_t r = 0; r < count; ++r) {
-      for (std::uint32_t i = 0; i < n; i += tile_outputs) {
-        std::copy_n(h + (i / tile_outputs * count + r) * tile_outputs, std::min(tile_outputs, n - i),
-                    wide_row(row + r) + first + i);
-      }
-    }
-    for (std::uint32_t r = 0; r < count && quantizes_ffn(); r += panel_rows) {
-      const Panel& panel = panels(OpKind::down)[(row + r) / panel_rows];
-      const float* x[panel_rows];
-      for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = wide_row(row + r + i) + first;
-      strips_.quantize(x, first / 32, n / 32, panel);
+    finish_gate_up(op, tile, end, 0, scratch);
+    if (tiles.has_beside(tile)) {
+      finish_gate_up(op, tile + tiles.beside, std::min(end + tiles.beside, tiles.end), beside, scratch);
     }
   }
 }
 
-void CpuBackend::product_tile(const Op& op, std::uint32_t tile, ThreadScratch& scratch) noexcept {
-  const auto [row, output_tile] = place_of(op, tile);
-  const std::uint32_t count = std::min(row_block, input(op).rows - row);
-  std::uint32_t first = output_tile * tile_outputs;
-  std::size_t offset = 0;  // of the matrix's outputs in a row
-  std::size_t m = 0;
-  for (; m < 2 && op.weight[m + 1] && first >= (op.weight[m].rows + tile_outputs - 1) / tile_outputs * tile_outputs;
-       ++m) {
-    first -= (op.weight[m].rows + tile_outputs - 1) / tile_outputs * tile_outputs;
-    offset += op.weight[m].rows;
+/// The rows of tiles [first_tile, last_tile) out of acc + to.
+void CpuBackend::finish_gate_up(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile, std::uint32_t to,
+                                ThreadScratch& scratch) noexcept {
+  const auto [row, output_tile] = place_of(op, first_tile);
+  const std::uint32_t count = std::min(row_block, input(op).rows - row), tiles = last_tile - first_tile;
+  const std::uint32_t first = output_tile * tile_outputs;
+  const std::uint32_t n = std::min(tiles * tile_outputs, op.weight[0].rows - first);
+  float* const h = scratch.acc[0] + to;
+  for (std::size_t m = 0; m < 2; ++m) {
+    if (op.bias[m] == nullptr) continue;
+    for (std::uint32_t t = 0; t < tiles * count; ++t) {
+      const std::uint32_t from = t / count * tile_outputs;
+      float* y = scratch.acc[m] + to + t * tile_outputs;
+      for (std::uint32_t i = 0; i < std::min(tile_outputs, n - from); ++i) y[i] = y[i] + op.bias[m][first + from + i];
+    }
   }
-  const WeightView& weight = op.weight[m];
-  product({op.kind, first, row, count}, {&weight, 1}, scratch, 0);
-  const std::uint32_t n = std::min(tile_outputs, weight.rows - first);
+  kernels_.swiglu(h, scratch.acc[1] + to, std::size_t{tiles} * count * tile_outputs, h);
   for (std::uint32_t r = 0; r < count; ++r) {
-    float* y = scratch.acc[0] + r * tile_outputs;
+    for (std::uint32_t i = 0; i < n; i += tile_outputs) {
+      std::copy_n(h + (i / tile_outputs * count + r) * tile_outputs, std::min(tile_outputs, n - i),
+                  wide_row(row + r) + first + i);
+    }
+  }
+  for (std::uint32_t r = 0; r < count && quantizes_ffn(); r += panel_rows) {
+    const Panel& panel = panels(OpKind::down)[(row + r) / panel_rows];
+    const float* x[panel_rows];
+    for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = wide_row(row + r + i) + first;
+    strips_.quantize(x, first / 32, n / 32, panel);
+  }
+}
+
+void CpuBackend::product_tiles(const Op& op, const TileRange& tiles, ThreadScratch& scratch) noexcept {
+  for (std::uint32_t tile = tiles.first; tile < tiles.last; ++tile) {
+    const ProductTile first = product_tile(op, tile, 0);
+    const bool both = tiles.has_beside(tile);
+    const ProductTile parts[2] = {
+        first, both ? product_tile(op, tile + tiles.beside, first.rows * tile_outputs) : ProductTile{}};
+    product({parts, both ? 2u : 1u}, scratch);
+    finish_product(op, parts[0], scratch);
+    if (both) finish_product(op, parts[1], scratch);
+  }
+}
+
+/// A tile of an op whose matrices' outputs stand one after the other, each's from a tile of its own on.
+CpuBackend::ProductTile CpuBackend::product_tile(const Op& op, std::uint32_t tile, std::uint32_t to) const noexcept {
+  const auto [row, output_tile] = place_of(op, tile);
+  std::uint32_t t = output_tile;
+  std::size_t m = 0;
+  const auto tiles_of = [](const WeightView& w) { return (w.rows + tile_outputs - 1) / tile_outputs; };
+  for (; m < 2 && op.weight[m + 1] && t >= tiles_of(op.weight[m]); ++m) t -= tiles_of(op.weight[m]);
+  return {op.kind, {&op.weight[m], 1}, t * tile_outputs, row, std::min(row_block, input(op).rows - row), to};
+}
+
+void CpuBackend::finish_product(const Op& op, const ProductTile& tile, ThreadScratch& scratch) noexcept {
+  const auto m = static_cast<std::size_t>(&tile.weights[0] - &op.weight[0]);
+  std::size_t offset = tile.first;  // in a row of all outputs
+  for (std::size_t i = 0; i < m; ++i) offset += op.weight[i].rows;
+  const std::uint32_t n = std::min(tile_outputs, op.weight[m].rows - tile.first);
+  for (std::uint32_t r = 0; r < tile.rows; ++r) {
+    float* y = scratch.acc[0] + tile.to + r * tile_outputs;
     if (op.bias[m] != nullptr) {
-      for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][first + i];
+      for (std::uint32_t i = 0; i < n; ++i) y[i] = y[i] + op.bias[m][tile.first + i];
     }
     if (op.kind == OpKind::project || op.kind == OpKind::down) {
-      float* x = x_row(row + r) + first;
+      float* x = x_row(tile.row + r) + offset;
       for (std::uint32_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
     } else {
-      float* out = op.kind == OpKind::output ? at<float>(layout_.logits) + std::size_t{row + r} * shape_.vocab
-                                             : qkv_row(row + r);
-      std::copy_n(y, n, out + offset + first);
+      float* out = op.kind == OpKind::output ? at<float>(layout_.logits) + std::size_t{tile.row + r} * shape_.vocab
+                                             : qkv_row(tile.row + r);
+      std::copy_n(y, n, out + offset);
     }
   }
 }

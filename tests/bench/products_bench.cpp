@@ -79,7 +79,11 @@ class Work {
     for (std::size_t pass = 0; pass < passes_; ++pass) {
       for (std::size_t s = 0; s < strips_; s += ops::most_runs) {
         ops::StripRun runs[ops::most_runs];
-        for (std::size_t i = 0; i < ops::most_runs; ++i) runs[i] = {weights_.get() + (s + i) * strip_, out_[i]};
+        for (std::size_t i = 0; i < ops::most_runs; ++i) {
+          const std::size_t half = ops::most_runs / 2;
+          const std::size_t at = rows > kernels.paired_rows ? s + i : s / 2 + i % half + i / half * (strips_ / 2);
+          runs[i] = {weights_.get() + at * strip_, out_[i]};
+        }
         product(runs, ops::most_runs, cols_, panels.data(), panels.size());
       }
     }

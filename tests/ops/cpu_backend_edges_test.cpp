@@ -4,8 +4,10 @@
 
 #include <kinglet/core/float_env.hpp>
 
+#include "ops/cpu_backend.hpp"
 #include "tests/catch.hpp"
 #include "tests/ops/hand_model.hpp"
+#include "tests/ops/strip_sets.hpp"
 
 using namespace kinglet;
 using namespace kinglet::ops;
@@ -276,4 +278,34 @@ TEST_CASE("the host's threads do the work where it lends them") {
   Placed backend(*usable()[0], model, shape, hooks);
   CHECK(same_bits(backend.all(session, 9), expected));
   CHECK(host.parallel > 0);
+}
+
+TEST_CASE("a backend gives the same bits with every set of kernels over strips, one strip or two at a time") {
+  static CpuBackend::Isa isa;
+  BackendInfo info = scalar_backend();
+  info.create = [](const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept {
+    return CpuBackend::create(isa, shape, hooks, memory);
+  };
+  ContextShape shape = quantized_shape();  // 3 tiles of q, one of k and one of v, 5 of gate, 2 of x
+  shape.vocab = 170;                       // 6 tiles, the last of one strip
+  using quant::Format;
+  for (const std::vector<Format>& formats :
+       {std::vector{Format::q4_0}, std::vector{Format::q8_0}, std::vector{Format::q4_0, Format::q4_1}}) {
+    const HandModel model(shape, formats, 32);
+    const HandSession session = make_session(3, 20, 0, shape);
+    const std::vector<float> expected = Placed(scalar_backend(), model, shape).all(session, 20);
+    for (const StripSet& set : strip_sets()) {
+      isa = {"strips", scalar::kernels, set.strips};
+      for (const std::uint32_t threads : {1u, 3u}) {
+        ContextShape changed = shape;
+        changed.threads = threads;
+        Random ranges{7};
+        for (const std::uint32_t rows : {1u, 2u, 3u}) {
+          INFO(set.name << ", " << threads << " threads, " << rows << " rows");
+          CHECK(same_bits(Placed(info, model, changed).all(session, rows), expected));
+          CHECK(same_bits(Placed(info, model, changed).all(session, rows, &ranges), expected));
+        }
+      }
+    }
+  }
 }

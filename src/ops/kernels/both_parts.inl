@@ -31,18 +31,35 @@ template <quant::Format F, std::size_t R>
       Order<0, 4, 1, 5, 2, 6, 3, 7>{}, [&](auto j) __attribute__((always_inline)) {
         add_words<F, j, R>(codes, p.q + 32 * at, words);
       });
-  const auto part = [&]<std::size_t v>() __attribute__((always_inline)) {
-    Scales scales;
-    scales.template load<v>(meta, super);
+  if constexpr (Scales::has_min) {  // their scales would fill the registers
+    const auto part = [&]<std::size_t v>() __attribute__((always_inline)) {
+      Scales scales;
+      scales.template load<v>(meta, super);
+#pragma GCC unroll 16
+      for (std::size_t r = 0; r < R; ++r) {
+        float* const o = out[r] + v * V::width;
+        const I sum{_mm256_add_epi32(widen_words(words[v][r]), Scales::start(p, at + r).v)};
+        store(o, scales.take(load(o), sum, p, at + r));
+      }
+    };
+    part.template operator()<0>();
+    part.template operator()<1>();
+  } else {
+    Scales low, high;
+    low.template load<0>(meta, super);
+    high.template load<1>(meta, super);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) {
-      float* const o = out[r] + v * V::width;
-      const I sum{_mm256_add_epi32(widen_words(words[v][r]), Scales::start(p, at + r).v)};
-      store(o, scales.take(load(o), sum, p, at + r));
+      __asm__("" : : : "memory");  // or the rows' scales are read too early for the registers
+      float* const o = out[r];
+      const I start = Scales::start(p, at + r);
+      const I first{settle(_mm256_add_epi32(widen_words(words[0][r]), start.v))};
+      const I second{settle(_mm256_add_epi32(widen_words(words[1][r]), start.v))};
+      const V sum = low.take(load(o), first, p, at + r);
+      store(o + V::width, high.take(load(o + V::width), second, p, at + r));
+      store(o, sum);
     }
-  };
-  part.template operator()<0>();
-  part.template operator()<1>();
+  }
 }
 
 template <quant::Format F, std::size_t R>
@@ -66,5 +83,72 @@ template <quant::Format F, std::size_t R>
     }
     strip += layout.block(n);
     left -= n;
+  }
+}
+
+/// The same for any format.
+template <quant::Format F, std::size_t R>
+[[gnu::always_inline]] inline void add_whole_group(const std::byte* codes, const std::byte* meta,
+                                                   const std::byte* super, const Panel& p, std::size_t at,
+                                                   float (*out)[out_stride]) {
+  if constexpr (product_bits<F> == 4) {
+    add_group_of_both<F, R>(codes, meta, super, p, at, out);
+  } else {
+    const auto part = [&]<std::size_t v>() __attribute__((always_inline)) {
+      V acc[R];
+      for (std::size_t r = 0; r < R; ++r) acc[r] = load(out[r] + v * V::width);
+      add_group<F, R, v>(codes + v * sizeof(B), meta, super, p, at, acc);
+      for (std::size_t r = 0; r < R; ++r) store(out[r] + v * V::width, acc[r]);
+    };
+    part.template operator()<0>();
+    part.template operator()<1>();
+  }
+}
+
+/// Bytes ahead in each of two strips that are fetched: the best of 0 to 6,144 (one Zen 3 core).
+template <quant::Format F>
+constexpr std::size_t pair_fetch_ahead = F == quant::Format::q8_0 ? 256 : 2048;
+
+// Two strips, a group of each in turn, so that the memory has two streams to serve. One Zen 3 core, one row, against
+// strip after strip: Q4_0 1.4, Q4_1 and Q8_0 1.3, Q4_K and Q6_K 1.2 times as fast.
+template <quant::Format F, std::size_t R>
+[[gnu::noinline]] void strip_rows_product_of_pair(const StripRun& first, const StripRun& second, std::size_t cols,
+                                                  const Panel& panel) {
+  constexpr StripLayout layout = strip_layout(F);
+  constexpr std::size_t group = layout.codes + layout.meta;
+  const Panel p = panel;
+  const std::byte* strip[2] = {first.strip, second.strip};
+  float(*const out[2])[out_stride] = {first.out, second.out};
+  for (std::size_t r = 0; r < R; ++r) {
+    for (std::size_t i = 0; i < strip_rows; i += V::width) {
+      store(out[0][r] + i, set1(0.0f));
+      store(out[1][r] + i, set1(0.0f));
+    }
+  }
+  std::size_t at = 0;
+  for (std::size_t left = cols / 32; left != 0;) {
+    const std::size_t n = left < strip_groups ? left : strip_groups;
+    for (std::size_t g = 0; g < n; ++g, at += R) {
+#pragma GCC unroll 2
+      for (std::size_t s = 0; s < 2; ++s) {
+        const std::byte* ahead = strip[s] + g * group + pair_fetch_ahead<F>;
+        for (std::size_t i = 0; i < group; i += 64) __builtin_prefetch(ahead + i);
+        add_whole_group<F, R>(strip[s] + layout.head(n) + g * layout.codes, strip[s] + layout.super + g * layout.meta,
+                              strip[s], p, at, out[s]);
+      }
+    }
+    strip[0] += layout.block(n);
+    strip[1] += layout.block(n);
+    left -= n;
+  }
+}
+
+template <quant::Format F>
+inline void pair_product(const StripRun& first, const StripRun& second, std::size_t cols, const Panel& panel) {
+  static_assert(paired_rows == 2);
+  if (panel.rows == 1) {
+    strip_rows_product_of_pair<F, 1>(first, second, cols, panel);
+  } else {
+    strip_rows_product_of_pair<F, 2>(first, second, cols, panel);
   }
 }

@@ -117,7 +117,7 @@ struct StripRun {
   float (*out)[out_stride];
 };
 /// The most strips of a product.
-inline constexpr std::size_t most_runs = 2 * out_stride / strip_rows;  // a tile of gate and up
+inline constexpr std::size_t most_runs = 4 * out_stride / strip_rows;  // two tiles of gate and up
 
 struct StripKernels {
   /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them.
@@ -126,6 +126,9 @@ struct StripKernels {
   /// panels, by format; all panels but the last are full.
   void (*product[quant::format_count])(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels,
                                        std::size_t count);
+  /// Up to so many rows go over two strips in turn, those of the first half of the runs beside those of the second:
+  /// far apart, so that the memory serves two streams. 0 = one strip after the other.
+  std::uint32_t paired_rows = 0;
 };
 
 // Where there are `fetching` ones too, they are for processors whose own prefetching follows a strip too late.

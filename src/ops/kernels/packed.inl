@@ -82,8 +82,16 @@ inline void panel_product(const std::byte* strip, std::size_t cols, const Panel&
     for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8, false>(strip, cols, p, r, out + r);
   }
   if constexpr (rows_at_once == 6 && product_bits<F> == 4) {
-    for (; r + 6 <= p.rows; r += 6) strip_rows_product_of_both<F, 6>(strip, cols, p, r, out + r);
-    for (; r + 4 <= p.rows; r += 4) strip_rows_product_of_both<F, 4>(strip, cols, p, r, out + r);
+    while (p.rows - r > 2) {  // in equal parts: few rows at once are slower
+      const std::size_t left = p.rows - r, n = left / ((left + 5) / 6);
+      switch (n) {
+        case 3: strip_rows_product_of_both<F, 3>(strip, cols, p, r, out + r); break;
+        case 4: strip_rows_product_of_both<F, 4>(strip, cols, p, r, out + r); break;
+        case 5: strip_rows_product_of_both<F, 5>(strip, cols, p, r, out + r); break;
+        default: strip_rows_product_of_both<F, 6>(strip, cols, p, r, out + r); break;
+      }
+      r += n;
+    }
   }
   for (; r + 4 <= p.rows; r += 4) strip_rows_product<F, 4, false>(strip, cols, p, r, out + r);
   switch (p.rows - r) {
@@ -96,7 +104,15 @@ inline void panel_product(const std::byte* strip, std::size_t cols, const Panel&
 
 template <quant::Format F, bool Fetch>
 void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels, std::size_t count) {
-  for (std::size_t s = 0; s < strips; ++s) {
+  std::size_t s = 0;
+  if constexpr (Fetch && paired_rows > 0) {
+    if (const std::size_t half = (strips + 1) / 2; count == 1 && panels->rows <= paired_rows) {
+      for (; s + half < strips; ++s) pair_product<F>(runs[s], runs[s + half], cols, *panels);
+      if (s < half) panel_product<F, Fetch>(runs[s].strip, cols, *panels, runs[s].out);
+      return;
+    }
+  }
+  for (; s < strips; ++s) {
     for (std::size_t i = 0; i < count; ++i) {
       panel_product<F, Fetch>(runs[s].strip, cols, panels[i], runs[s].out + i * panel_rows);
     }
@@ -107,7 +123,7 @@ void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, c
 template <bool Fetch>
 const StripKernels& strip_table() noexcept {
   static constexpr StripKernels table = [] {
-    StripKernels k{quantize_groups<>, {}};
+    StripKernels k{quantize_groups<>, {}, Fetch ? paired_rows : 0};
     for_each_strip_format(
         [&k]<quant::Format F>() { k.product[static_cast<std::size_t>(F)] = strip_product<F, Fetch>; });
     return k;
