@@ -110,6 +110,36 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
   }
 }
 
+TEST_CASE("a panel's sums are those of its numbers, in every instruction set") {
+  std::mt19937 random(11);
+  std::normal_distribution<float> normal;
+  for (const test::StripSet& set : sets()) {
+    for (const std::uint32_t rows : {1u, 3u, 16u}) {
+      const std::size_t groups = 21, cols = 32 * groups;
+      std::vector<std::vector<float>> x(rows, std::vector<float>(cols));
+      std::vector<const float*> pointers;
+      for (auto& row : x) {
+        for (float& v : row) v = normal(random);
+        pointers.push_back(row.data());
+      }
+      std::vector<std::byte> memory(panel_bytes(cols));
+      const Panel p = make_panel(rows, cols, memory.data());
+      set.strips().quantize(pointers.data(), 0, groups, p);
+      for (std::size_t at = 0; at < groups * rows; ++at) {
+        int sums[2] = {};
+        for (std::size_t i = 0; i < 32; ++i) sums[i / 16] += p.q[32 * at + i];
+        INFO(set.name << ", " << rows << " rows, " << at);
+        CHECK(p.zero[at] == -8 * (sums[0] + sums[1]));
+        CHECK(p.sum[at] == static_cast<float>(sums[0] + sums[1]));
+        for (std::size_t h = 0; h < 2; ++h) {
+          CHECK(p.halves[2 * at + h] == -32 * sums[h]);
+          CHECK(p.words[2 * at + h] == -sums[h]);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("unpacking gives back the blocks that were packed, whatever the format and the rows") {
   std::mt19937 random(19);
   for (std::size_t f = 0; f < quant::format_count; ++f) {

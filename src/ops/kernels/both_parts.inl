@@ -1,4 +1,4 @@
-// ops/kernels/both_parts.inl: products of 4-bit strips where bytes are multiplied in pairs, both parts of rows at once
+// ops/kernels/both_parts.inl: products of strips where bytes are multiplied in pairs, both parts of rows at once
 //
 // A broadcast of activations serves two products. The registers hold the words of 6 rows by 16 outputs; the sums over
 // the groups wait in `out`. Against part after part with 4 rows (one Zen 4 core): Q4_0, Q4_1 and Q4_K 1.14 times
@@ -19,13 +19,60 @@ template <quant::Format F, int J, std::size_t R>
   }
 }
 
+/// sum[r] = the products of a group of Q6_K, each half's times its scale: below 2^24, so that no rounding is lost by
+/// adding the halves up as integers. codes: one part's; scales: int8 [2][16], at that part
+template <quant::Format F, std::size_t R>
+[[gnu::always_inline]] inline void scaled_sums(const std::byte* codes, const std::byte* scales, const Panel& p,
+                                               std::size_t at, __m256i* sum) {
+  const __m128i s[2] = {_mm_loadl_epi64(reinterpret_cast<const __m128i*>(scales)),
+                        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(scales + strip_rows))};
+  const __m256i both = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(s[0], s[1]));
+#pragma GCC unroll 16
+  for (std::size_t r = 0; r < R; ++r) {
+    std::int32_t minus;
+    __builtin_memcpy(&minus, p.words + 2 * (at + r), sizeof minus);
+    sum[r] = settle(_mm256_slli_epi32(_mm256_madd_epi16(both, _mm256_set1_epi32(minus)), 5));
+  }
+  each(
+      Order<0, 1, 2, 3>{}, [&](auto pair) __attribute__((always_inline)) {
+        const __m256i scale = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(s[pair / 2], s[pair / 2]));
+        const B x = column_codes<F, 2 * pair>(codes), y = column_codes<F, 2 * pair + 1>(codes);
+#pragma GCC unroll 16
+        for (std::size_t r = 0; r < R; ++r) {
+          const std::int8_t* a = p.q + 32 * (at + r) + 8 * pair;
+          const __m256i words = _mm256_add_epi16(product(x, a), product(y, a + 4));  // 63 * 127 * 4 = 32,004
+          sum[r] = settle(_mm256_add_epi32(sum[r], _mm256_madd_epi16(words, scale)));
+        }
+      });
+}
+
+/// out[r] takes up one group of Q6_K.
+template <quant::Format F, std::size_t R>
+[[gnu::always_inline]] inline void add_group_of_halves(const std::byte* codes, const std::byte* meta,
+                                                       const std::byte* super, const Panel& p, std::size_t at,
+                                                       float (*out)[out_stride]) {
+  const auto part = [&]<std::size_t v>() __attribute__((always_inline)) {
+    __m256i sum[R];
+    scaled_sums<F, R>(codes + v * sizeof(B), meta + v * V::width, p, at, sum);
+    __asm__("" : "+r"(super));
+    const V d = load_fp16(reinterpret_cast<const std::uint16_t*>(super) + v * V::width);
+#pragma GCC unroll 16
+    for (std::size_t r = 0; r < R; ++r) {
+      float* const o = out[r] + v * V::width;
+      store(o, fma(to_float(I{sum[r]}), mul(d, set1(p.d[at + r])), load(o)));
+    }
+  };
+  part.template operator()<0>();
+  part.template operator()<1>();
+}
+
 /// out[r] takes up one group.
 template <quant::Format F, std::size_t R>
 [[gnu::always_inline]] inline void add_group_of_both(const std::byte* codes, const std::byte* meta,
                                                      const std::byte* super, const Panel& p, std::size_t at,
                                                      float (*out)[out_stride]) {
-  static_assert(product_bits<F> == 4);  // the sums of all columns fit a word: 15 * 127 * 16 = 30,480
   using Scales = StripScales<F>;
+  static_assert(product_bits<F> == 4);  // the sums of all columns fit a word: 15 * 127 * 16 = 30,480
   __m256i words[2][R];
   each(
       Order<0, 4, 1, 5, 2, 6, 3, 7>{}, [&](auto j) __attribute__((always_inline)) {
@@ -79,7 +126,11 @@ template <quant::Format F, std::size_t R>
       for (std::size_t i = 0; i < layout.codes + layout.meta; i += 64) __builtin_prefetch(ahead + i);
       ahead += layout.codes + layout.meta;
       __asm__("" : "+r"(out));  // or the compiler moves the sums onto the stack
-      add_group_of_both<F, R>(codes, meta, super, p, at, out);
+      if constexpr (StripScales<F>::halves) {
+        add_group_of_halves<F, R>(codes, meta, super, p, at, out);
+      } else {
+        add_group_of_both<F, R>(codes, meta, super, p, at, out);
+      }
     }
     strip += layout.block(n);
     left -= n;

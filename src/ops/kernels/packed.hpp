@@ -100,12 +100,13 @@ struct Panel {
   float* d;              ///< [groups][rows]
   std::int32_t* zero;    ///< [groups][rows] -8 * sum of q: what codes with a zero point of 8 count too much
   std::int32_t* halves;  ///< [groups][rows][2] -32 * sum of q over 16 columns each: the same for a zero point of 32
+  std::int16_t* words;   ///< [groups][rows][2] -sum of q over 16 columns each
   float* sum;            ///< [groups][rows] sum of q
 };
 
 /// Bytes of a panel's arrays for `cols` columns, each array and the whole a multiple of 64.
 constexpr std::size_t panel_bytes(std::size_t cols) noexcept {
-  return (panel_rows * (cols + cols / 32 * (sizeof(float) * 2 + sizeof(std::int32_t) * 3)) + 6 * 64) / 64 * 64;
+  return (panel_rows * (cols + cols / 32 * (sizeof(float) * 2 + sizeof(std::int32_t) * 4)) + 7 * 64) / 64 * 64;
 }
 
 /// An empty panel; memory is [panel_bytes(cols)], 64-byte aligned.

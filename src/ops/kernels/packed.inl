@@ -81,14 +81,17 @@ inline void panel_product(const std::byte* strip, std::size_t cols, const Panel&
   if constexpr (rows_at_once >= 8) {
     for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8, false>(strip, cols, p, r, out + r);
   }
-  if constexpr (rows_at_once == 6 && product_bits<F> == 4) {
+  if constexpr (rows_at_once == 6 && (product_bits<F> == 4 || StripScales<F>::halves)) {
+    constexpr std::size_t most = StripScales<F>::halves ? 8 : 6;
     while (p.rows - r > 2) {  // in equal parts: few rows at once are slower
-      const std::size_t left = p.rows - r, n = left / ((left + 5) / 6);
+      const std::size_t left = p.rows - r, n = left / ((left + most - 1) / most);
       switch (n) {
         case 3: strip_rows_product_of_both<F, 3>(strip, cols, p, r, out + r); break;
         case 4: strip_rows_product_of_both<F, 4>(strip, cols, p, r, out + r); break;
         case 5: strip_rows_product_of_both<F, 5>(strip, cols, p, r, out + r); break;
-        default: strip_rows_product_of_both<F, 6>(strip, cols, p, r, out + r); break;
+        case 6: strip_rows_product_of_both<F, 6>(strip, cols, p, r, out + r); break;
+        case 7: strip_rows_product_of_both<F, most == 8 ? 7 : 6>(strip, cols, p, r, out + r); break;
+        default: strip_rows_product_of_both<F, most>(strip, cols, p, r, out + r); break;
       }
       r += n;
     }

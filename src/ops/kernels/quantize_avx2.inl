@@ -71,7 +71,11 @@ inline void quantize_many(const float* const* from, const Panel& p, std::size_t 
     }
     halves[e] = joined_blocks<Added>(sums);
     const __m256i order = _mm256_set_epi32(7, 3, 6, 2, 5, 1, 4, 0);
-    store_zero<5>(p.halves + 2 * (at + 4 * e), _mm256_permutevar8x32_epi32(halves[e], order));
+    const __m256i in_order = _mm256_permutevar8x32_epi32(halves[e], order);
+    store_zero<5>(p.halves + 2 * (at + 4 * e), in_order);
+    const __m256i minus = _mm256_sub_epi32(_mm256_setzero_si256(), in_order);
+    const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(minus), _mm256_extracti128_si256(minus, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p.words + 2 * (at + 4 * e)), words);
   }
   const __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(halves[0], halves[1], 0x20),
                                        _mm256_permute2x128_si256(halves[0], halves[1], 0x31));
