@@ -279,7 +279,7 @@ Status CpuBackend::run(const Op& op, std::uint32_t phase, std::uint32_t first, s
   const std::uint32_t tiles = phase < phases(op) ? work(op, phase).tiles : 0;
   if (last > tiles) return core::fail(Errc::internal, "tile {} of a phase that has {}", last, tiles);
   if (first >= last) return {};
-  const std::uint32_t beside = pairs(op, phase) ? blocks(last - first, 2u) : 0;
+  const std::uint32_t beside = goes_in_pairs(op, phase, last - first) ? blocks(last - first, 2u) : 0;
   const std::uint32_t each_last = beside != 0 ? first + beside : last;
   if (last - first == 1 || shape_.threads == 1) {
     const core::FloatEnvironment environment;

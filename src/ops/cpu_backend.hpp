@@ -154,7 +154,7 @@ class CpuBackend final : public Backend {
   };
 
   // cpu_products.cpp
-  bool pairs(const Op& op, std::uint32_t phase) const noexcept;
+  bool goes_in_pairs(const Op& op, std::uint32_t phase, std::uint32_t tiles) const noexcept;
   TilePlace place_of(const Op& op, std::uint32_t tile) const noexcept;
   void gate_up_tiles(const Op& op, const TileRange& tiles, ThreadScratch& scratch) noexcept;
   void finish_gate_up(const Op& op, std::uint32_t first_tile, std::uint32_t last_tile, std::uint32_t to,

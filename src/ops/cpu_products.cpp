@@ -6,14 +6,17 @@
 
 namespace kinglet::ops {
 
-/// Where few rows go over two strips in turn (packed.hpp), a tile from each half of an op's is made at once.
-bool CpuBackend::pairs(const Op& op, std::uint32_t phase) const noexcept {
+/// Where few rows go over two strips in turn (packed.hpp), a tile from each half of those to run is made at once: if
+/// there are enough that no thread is left without.
+bool CpuBackend::goes_in_pairs(const Op& op, std::uint32_t phase, std::uint32_t tiles) const noexcept {
   if (phase != 1 || op.kind == OpKind::attention || input(op).rows > strips_.paired_rows) return false;
+  if (tiles < 4 * shape_.threads) return false;
   return std::ranges::all_of(
       op.weight, [&](const WeightView& w) { return !w || (reads_panels(w) && w.format == op.weight[0].format); });
 }
 
-/// One tile, or two that pairs() allows. Strips are given in the order in which they lie.
+/// One tile, or two of an op that goes_in_pairs(): all its matrices are strips of one format. Strips are given in the
+/// order in which they lie.
 void CpuBackend::product(std::span<const ProductTile> tiles, ThreadScratch& scratch) const noexcept {
   const ProductTile& tile = tiles[0];
   for (std::size_t m = 0, end = 0; m < tile.weights.size(); m = end) {
@@ -44,10 +47,9 @@ void CpuBackend::product(std::span<const ProductTile> tiles, ThreadScratch& scra
 
 /// The tile's product with matrix m from the file's blocks, or from strips where the activations are not INT8, unpacked
 /// a tile at a time.
-void CpuBackend::product_of_rows(const ProductTile& tile, std::size_t m, ThreadScratch& memory) const noexcept {
+void CpuBackend::product_of_rows(const ProductTile& tile, std::size_t m, ThreadScratch& scratch) const noexcept {
   const WeightView& weight = tile.weights[m];
-  Scratch& scratch = memory.tile;
-  float* const acc = memory.acc[m] + tile.to;
+  float* const acc = scratch.acc[m] + tile.to;
   const std::uint32_t first = tile.first, rows = tile.rows;
   const bool floats = quant::is_float(weight.format) || shape_.activations == Activations::fp32;
   const bool fp8 = !floats && shape_.activations == Activations::fp8;
@@ -65,17 +67,18 @@ void CpuBackend::product_of_rows(const ProductTile& tile, std::size_t m, ThreadS
     if (weight.layout == WeightLayout::packed) {
       for (std::uint32_t o = 0; o < count; ++o) {
         const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
-        unpack_columns(weight.format, strip, (first + o) % strip_rows, k, n, scratch.blocks[o]);
+        unpack_columns(weight.format, strip, (first + o) % strip_rows, k, n, scratch.tile.blocks[o]);
       }
-      from = {scratch.blocks[0], sizeof scratch.blocks[0], 0, 0};
+      from = {scratch.tile.blocks[0], sizeof scratch.tile.blocks[0], 0, 0};
     }
     if (floats) {
-      load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch, scratch.tile.floats);
-      kernels_.product_fp32(scratch.tile.floats, x, rows, k, n, acc);
+      load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch.tile,
+                scratch.tile.tile.floats);
+      kernels_.product_fp32(scratch.tile.tile.floats, x, rows, k, n, acc);
       continue;
     }
-    load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch.tile.groups);
-    (fp8 ? kernels_.product_fp8 : kernels_.product_int8)(scratch.tile.groups, x, rows, k, n, acc);
+    load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch.tile.tile.groups);
+    (fp8 ? kernels_.product_fp8 : kernels_.product_int8)(scratch.tile.tile.groups, x, rows, k, n, acc);
   }
   if (!fp8) return;
   for (std::uint32_t r = 1; r < rows; ++r) {  // the compensations have done their work

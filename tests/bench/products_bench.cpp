@@ -4,7 +4,7 @@
 //
 // Every set of kernels of this machine in turn (plain C++ where there is no other), for 1 to 64 rows; the best of seven
 // rounds of each, and the limits of `kinglet bench` between them. A round reads at least 32 MiB, the same ones again
-// where they fit a cache.
+// where they fit a cache. Kernels that go over two strips in turn get them from both halves of the weights.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

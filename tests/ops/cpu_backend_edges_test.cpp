@@ -286,8 +286,12 @@ TEST_CASE("a backend gives the same bits with every set of kernels over strips, 
   info.create = [](const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept {
     return CpuBackend::create(isa, shape, hooks, memory);
   };
-  ContextShape shape = quantized_shape();  // 3 tiles of q, one of k and one of v, 5 of gate, 2 of x
-  shape.vocab = 170;                       // 6 tiles, the last of one strip
+#if defined(__x86_64__)
+  CHECK(avx2::fetching_strip_kernels().paired_rows == 2);
+#endif
+  ContextShape shape = quantized_shape();  // 3 tiles of q, one of k and one of v, 2 of x
+  shape.ffn = 37 * tile_outputs;           // more than gate and up make together, and an odd number
+  shape.vocab = 5 * tile_outputs + 10;     // the last tile is one strip
   using quant::Format;
   for (const std::vector<Format>& formats :
        {std::vector{Format::q4_0}, std::vector{Format::q8_0}, std::vector{Format::q4_0, Format::q4_1}}) {

@@ -110,30 +110,39 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
   }
 }
 
-TEST_CASE("a panel's sums are those of its numbers, in every instruction set") {
-  std::mt19937 random(11);
-  std::normal_distribution<float> normal;
-  for (const test::StripSet& set : sets()) {
-    for (const std::uint32_t rows : {1u, 3u, 16u}) {
-      const std::size_t groups = 21, cols = 32 * groups;
-      std::vector<std::vector<float>> x(rows, std::vector<float>(cols));
-      std::vector<const float*> pointers;
-      for (auto& row : x) {
-        for (float& v : row) v = normal(random);
-        pointers.push_back(row.data());
+TEST_CASE("strips of Q6_K give the bits of the plain products where its sums are largest") {
+  using quant::Format;
+  constexpr std::size_t cols = 512, rows = 16, block = 210;  // ql[128], qh[64], int8 scale[16], FP16 d
+  for (const int code : {0x00, 0xff}) {
+    for (const int scale : {-128, 127}) {
+      std::vector<std::byte> data(rows * cols / 256 * block);
+      for (std::size_t at = 0; at < data.size(); at += block) {
+        std::fill_n(data.begin() + static_cast<std::ptrdiff_t>(at), 192, static_cast<std::byte>(code));
+        std::fill_n(data.begin() + static_cast<std::ptrdiff_t>(at) + 192, 16, static_cast<std::byte>(scale));
+        data[at + 209] = std::byte{0x3c};
       }
-      std::vector<std::byte> memory(panel_bytes(cols));
-      const Panel p = make_panel(rows, cols, memory.data());
-      set.strips().quantize(pointers.data(), 0, groups, p);
-      for (std::size_t at = 0; at < groups * rows; ++at) {
-        int sums[2] = {};
-        for (std::size_t i = 0; i < 32; ++i) sums[i / 16] += p.q[32 * at + i];
-        INFO(set.name << ", " << rows << " rows, " << at);
-        CHECK(p.zero[at] == -8 * (sums[0] + sums[1]));
-        CHECK(p.sum[at] == static_cast<float>(sums[0] + sums[1]));
-        for (std::size_t h = 0; h < 2; ++h) {
-          CHECK(p.halves[2 * at + h] == -32 * sums[h]);
-          CHECK(p.words[2 * at + h] == -sums[h]);
+      std::vector<std::byte> packed(strip_bytes(Format::q6_k, cols));
+      pack_strip(Format::q6_k, data.data(), cols / 256 * block, rows, cols, packed.data());
+      for (const std::uint32_t n : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 16u}) {
+        std::vector<std::vector<float>> x(n, std::vector<float>(cols));
+        std::vector<const float*> pointers;
+        for (std::size_t r = 0; r < n; ++r) {
+          for (std::size_t i = 0; i < cols; ++i) x[r][i] = r % 3 == 0 || (r % 3 == 1 && i % 32 < 16) ? 1.0f : -1.0f;
+          pointers.push_back(x[r].data());
+        }
+        const std::vector<float> want = expected(Format::q6_k, data, rows, cols, x);
+        for (const test::StripSet& set : sets()) {
+          INFO(set.name << ", codes " << code << ", scales " << scale << ", " << n << " rows");
+          std::vector<std::byte> memory(panel_bytes(cols));
+          const Panel panel = make_panel(n, cols, memory.data());
+          set.strips().quantize(pointers.data(), 0, cols / 32, panel);
+          float out[2][panel_rows][out_stride];
+          const StripRun runs[2] = {{packed.data(), out[0]}, {packed.data(), out[1]}};
+          set.strips().product[static_cast<std::size_t>(Format::q6_k)](runs, 2, cols, &panel, 1);
+          for (std::size_t at = 0; at < 2 * n; ++at) {
+            const float* got = out[at / n][at % n];
+            REQUIRE(std::memcmp(got, want.data() + at % n * tile_outputs, rows * sizeof(float)) == 0);
+          }
         }
       }
     }
@@ -238,6 +247,8 @@ TEST_CASE("a panel holds each row as the plain form has it, also where a number 
           CHECK(panel.zero[i] == -8 * (sums[2 * g] + sums[2 * g + 1]));
           CHECK(panel.halves[2 * i] == -32 * sums[2 * g]);
           CHECK(panel.halves[2 * i + 1] == -32 * sums[2 * g + 1]);
+          CHECK(panel.minus_sums[2 * i] == -sums[2 * g]);
+          CHECK(panel.minus_sums[2 * i + 1] == -sums[2 * g + 1]);
           CHECK(panel.sum[i] == static_cast<float>(sums[2 * g] + sums[2 * g + 1]));
         }
       }

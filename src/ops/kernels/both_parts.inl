@@ -1,8 +1,10 @@
-// ops/kernels/both_parts.inl: products of strips where bytes are multiplied in pairs, both parts of rows at once
+// ops/kernels/both_parts.inl: products that go over a strip group by group, not part by part, where bytes are multiplied
+// in pairs
 //
-// A broadcast of activations serves two products. The registers hold the words of 6 rows by 16 outputs; the sums over
-// the groups wait in `out`. Against part after part with 4 rows (one Zen 4 core): Q4_0, Q4_1 and Q4_K 1.14 times
-// as fast.
+// Many rows of 4 bits: a broadcast of activations serves two products. The registers hold the words of 6 rows by 16
+// outputs; the sums over the groups wait in `out`. Against part after part with 4 rows (one Zen 4 core): Q4_0, Q4_1 and
+// Q4_K 1.14 times as fast. Of Q6_K they hold the sums of 8 rows by 8 outputs (one Zen 3 core: 1.2 times). One row or two
+// of any format: two strips in turn.
 
 /// words[v][r] += the products of columns 4J .. 4J + 3, for both parts of a strip. codes: a group's; a: [R][32]
 template <quant::Format F, int J, std::size_t R>
@@ -19,18 +21,20 @@ template <quant::Format F, int J, std::size_t R>
   }
 }
 
-/// sum[r] = the products of a group of Q6_K, each half's times its scale: below 2^24, so that no rounding is lost by
-/// adding the halves up as integers. codes: one part's; scales: int8 [2][16], at that part
+/// sum[r] = the products of a group of Q6_K, each half's times its scale. At most 32 columns * 32 * 127 * 128 =
+/// 16,646,144, which FP32 holds exactly as it does each half's: adding them up as integers changes no bit. What is not yet
+/// whole may be twice as large. codes: one part's; scales: int8 [2][16], at that part
 template <quant::Format F, std::size_t R>
 [[gnu::always_inline]] inline void scaled_sums(const std::byte* codes, const std::byte* scales, const Panel& p,
                                                std::size_t at, __m256i* sum) {
+  static_assert(StripScales<F>::halves);
   const __m128i s[2] = {_mm_loadl_epi64(reinterpret_cast<const __m128i*>(scales)),
                         _mm_loadl_epi64(reinterpret_cast<const __m128i*>(scales + strip_rows))};
   const __m256i both = _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(s[0], s[1]));
 #pragma GCC unroll 16
   for (std::size_t r = 0; r < R; ++r) {
     std::int32_t minus;
-    __builtin_memcpy(&minus, p.words + 2 * (at + r), sizeof minus);
+    __builtin_memcpy(&minus, p.minus_sums + 2 * (at + r), sizeof minus);
     sum[r] = settle(_mm256_slli_epi32(_mm256_madd_epi16(both, _mm256_set1_epi32(minus)), 5));
   }
   each(
@@ -54,7 +58,7 @@ template <quant::Format F, std::size_t R>
   const auto part = [&]<std::size_t v>() __attribute__((always_inline)) {
     __m256i sum[R];
     scaled_sums<F, R>(codes + v * sizeof(B), meta + v * V::width, p, at, sum);
-    __asm__("" : "+r"(super));
+    __asm__("" : "+r"(super));  // read anew in each group, or it takes a register
     const V d = load_fp16(reinterpret_cast<const std::uint16_t*>(super) + v * V::width);
 #pragma GCC unroll 16
     for (std::size_t r = 0; r < R; ++r) {
@@ -137,7 +141,7 @@ template <quant::Format F, std::size_t R>
   }
 }
 
-/// The same for any format.
+/// out[r] takes up one group of any format.
 template <quant::Format F, std::size_t R>
 [[gnu::always_inline]] inline void add_whole_group(const std::byte* codes, const std::byte* meta,
                                                    const std::byte* super, const Panel& p, std::size_t at,
@@ -161,7 +165,7 @@ template <quant::Format F>
 constexpr std::size_t pair_fetch_ahead = F == quant::Format::q8_0 ? 256 : 2048;
 
 // Two strips, a group of each in turn, so that the memory has two streams to serve. One Zen 3 core, one row, against
-// strip after strip: Q4_0 1.4, Q4_1 and Q8_0 1.3, Q4_K and Q6_K 1.2 times as fast.
+// strip after strip: Q4_0, Q4_1 and Q8_0 1.4, Q4_K and Q6_K 1.2 times as fast.
 template <quant::Format F, std::size_t R>
 [[gnu::noinline]] void strip_rows_product_of_pair(const StripRun& first, const StripRun& second, std::size_t cols,
                                                   const Panel& panel) {

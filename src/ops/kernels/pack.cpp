@@ -253,7 +253,7 @@ Panel make_panel(std::uint32_t rows, std::size_t cols, std::byte* memory) noexce
   p.d = take(p.d, rows * groups);
   p.zero = take(p.zero, rows * groups);
   p.halves = take(p.halves, rows * groups * 2);
-  p.words = take(p.words, rows * groups * 2);
+  p.minus_sums = take(p.minus_sums, rows * groups * 2);
   p.sum = take(p.sum, rows * groups);
   return p;
 }

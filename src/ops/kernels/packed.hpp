@@ -96,12 +96,12 @@ void dequantize_row(const WeightView& weight, std::uint32_t row, float* out) noe
 /// Up to panel_rows rows of INT8 activations side by side, made once for all products that read them.
 struct Panel {
   std::uint32_t rows;
-  std::int8_t* q;        ///< [groups][rows][32]
-  float* d;              ///< [groups][rows]
-  std::int32_t* zero;    ///< [groups][rows] -8 * sum of q: what codes with a zero point of 8 count too much
-  std::int32_t* halves;  ///< [groups][rows][2] -32 * sum of q over 16 columns each: the same for a zero point of 32
-  std::int16_t* words;   ///< [groups][rows][2] -sum of q over 16 columns each
-  float* sum;            ///< [groups][rows] sum of q
+  std::int8_t* q;            ///< [groups][rows][32]
+  float* d;                  ///< [groups][rows]
+  std::int32_t* zero;        ///< [groups][rows] -8 * sum of q: what codes with a zero point of 8 count too much
+  std::int32_t* halves;      ///< [groups][rows][2] -32 * sum of q over 16 columns each: the same for a zero point of 32
+  std::int16_t* minus_sums;  ///< [groups][rows][2] -sum of q over 16 columns each
+  float* sum;                ///< [groups][rows] sum of q
 };
 
 /// Bytes of a panel's arrays for `cols` columns, each array and the whole a multiple of 64.
@@ -127,8 +127,8 @@ struct StripKernels {
   /// panels, by format; all panels but the last are full.
   void (*product[quant::format_count])(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels,
                                        std::size_t count);
-  /// Up to so many rows go over two strips in turn, those of the first half of the runs beside those of the second:
-  /// far apart, so that the memory serves two streams. 0 = one strip after the other.
+  /// Up to so many rows go over two strips in turn, those of the first half of the runs beside those of the second. The
+  /// caller takes the halves from far apart, so that the memory serves two streams. 0 = one strip after the other.
   std::uint32_t paired_rows = 0;
 };
 

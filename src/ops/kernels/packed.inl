@@ -95,12 +95,13 @@ inline void panel_product(const std::byte* strip, std::size_t cols, const Panel&
       }
       r += n;
     }
+  } else {
+    for (; r + 4 <= p.rows; r += 4) strip_rows_product<F, 4, false>(strip, cols, p, r, out + r);
+    if (p.rows - r == 3) return strip_rows_product<F, 3, false>(strip, cols, p, r, out + r);
   }
-  for (; r + 4 <= p.rows; r += 4) strip_rows_product<F, 4, false>(strip, cols, p, r, out + r);
   switch (p.rows - r) {
     case 1: return strip_rows_product<F, 1, streams<F, 1, Fetch>>(strip, cols, p, r, out + r);
     case 2: return strip_rows_product<F, 2, streams<F, 2, Fetch>>(strip, cols, p, r, out + r);
-    case 3: return strip_rows_product<F, 3, false>(strip, cols, p, r, out + r);
     default: return;
   }
 }

@@ -13,7 +13,7 @@ inline void quantize_one(const float* x, const Panel& p, std::size_t at) {
   for (std::size_t h = 0; h < 2; ++h) {
     sums[h] = round16(x + 16 * h, inverse, p.q + 32 * at + 16 * h);
     p.halves[2 * at + h] = -32 * sums[h];
-    p.words[2 * at + h] = static_cast<std::int16_t>(-sums[h]);
+    p.minus_sums[2 * at + h] = static_cast<std::int16_t>(-sums[h]);
   }
   p.zero[at] = -8 * (sums[0] + sums[1]);
   p.sum[at] = static_cast<float>(sums[0] + sums[1]);

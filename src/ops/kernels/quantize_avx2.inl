@@ -75,7 +75,7 @@ inline void quantize_many(const float* const* from, const Panel& p, std::size_t 
     store_zero<5>(p.halves + 2 * (at + 4 * e), in_order);
     const __m256i minus = _mm256_sub_epi32(_mm256_setzero_si256(), in_order);
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(minus), _mm256_extracti128_si256(minus, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(p.words + 2 * (at + 4 * e)), words);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p.minus_sums + 2 * (at + 4 * e)), words);
   }
   const __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(halves[0], halves[1], 0x20),
                                        _mm256_permute2x128_si256(halves[0], halves[1], 0x31));

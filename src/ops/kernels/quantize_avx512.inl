@@ -71,7 +71,7 @@ inline void quantize_many(const float* const* from, const Panel& p, std::size_t 
     halves[e] = _mm512_permutexvar_epi32(order, joined_blocks<Added>(sums));
     const __m512i minus = _mm512_sub_epi32(_mm512_setzero_si512(), halves[e]);
     _mm512_storeu_si512(p.halves + 2 * (at + 8 * e), _mm512_slli_epi32(minus, 5));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p.words + 2 * (at + 8 * e)), _mm512_cvtepi32_epi16(minus));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p.minus_sums + 2 * (at + 8 * e)), _mm512_cvtepi32_epi16(minus));
   }
   const __m512i even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
   const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
