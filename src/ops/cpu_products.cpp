@@ -49,6 +49,7 @@ void CpuBackend::product(std::span<const ProductTile> tiles, ThreadScratch& scra
 /// a tile at a time.
 void CpuBackend::product_of_rows(const ProductTile& tile, std::size_t m, ThreadScratch& scratch) const noexcept {
   const WeightView& weight = tile.weights[m];
+  Scratch& unpacked = scratch.tile;
   float* const acc = scratch.acc[m] + tile.to;
   const std::uint32_t first = tile.first, rows = tile.rows;
   const bool floats = quant::is_float(weight.format) || shape_.activations == Activations::fp32;
@@ -67,18 +68,17 @@ void CpuBackend::product_of_rows(const ProductTile& tile, std::size_t m, ThreadS
     if (weight.layout == WeightLayout::packed) {
       for (std::uint32_t o = 0; o < count; ++o) {
         const std::byte* strip = weight.data + (first + o) / strip_rows * weight.row_bytes;
-        unpack_columns(weight.format, strip, (first + o) % strip_rows, k, n, scratch.tile.blocks[o]);
+        unpack_columns(weight.format, strip, (first + o) % strip_rows, k, n, unpacked.blocks[o]);
       }
-      from = {scratch.tile.blocks[0], sizeof scratch.tile.blocks[0], 0, 0};
+      from = {unpacked.blocks[0], sizeof unpacked.blocks[0], 0, 0};
     }
     if (floats) {
-      load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch.tile,
-                scratch.tile.tile.floats);
-      kernels_.product_fp32(scratch.tile.tile.floats, x, rows, k, n, acc);
+      load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, unpacked, unpacked.tile.floats);
+      kernels_.product_fp32(unpacked.tile.floats, x, rows, k, n, acc);
       continue;
     }
-    load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, scratch.tile.tile.groups);
-    (fp8 ? kernels_.product_fp8 : kernels_.product_int8)(scratch.tile.tile.groups, x, rows, k, n, acc);
+    load_tile(weight.format, from.data, from.row_bytes, from.first, count, from.k, n, unpacked.tile.groups);
+    (fp8 ? kernels_.product_fp8 : kernels_.product_int8)(unpacked.tile.groups, x, rows, k, n, acc);
   }
   if (!fp8) return;
   for (std::uint32_t r = 1; r < rows; ++r) {  // the compensations have done their work
