@@ -32,6 +32,14 @@ std::vector<test::StripSet> sets() {
   return all;
 }
 
+/// An empty panel in memory that is aligned as it must be.
+Panel aligned_panel(std::uint32_t rows, std::size_t cols, std::vector<std::byte>& memory) {
+  memory.resize(panel_bytes(cols) + 64);
+  void* at = memory.data();
+  std::size_t space = memory.size();
+  return make_panel(rows, cols, static_cast<std::byte*>(std::align(64, panel_bytes(cols), at, space)));
+}
+
 /// The same chains from the tiles that the plain products read.
 std::vector<float> expected(quant::Format format, const std::vector<std::byte>& data, std::size_t rows,
                             std::size_t cols, std::vector<std::vector<float>>& x) {
@@ -89,8 +97,7 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
             std::vector<std::vector<std::byte>> memory;
             std::vector<Panel> panels;
             for (std::uint32_t r = 0; r < n; r += panel_rows) {
-              memory.emplace_back(panel_bytes(cols));
-              panels.push_back(make_panel(std::min(panel_rows, n - r), cols, memory.back().data()));
+              panels.push_back(aligned_panel(std::min(panel_rows, n - r), cols, memory.emplace_back()));
               set.strips().quantize(pointers.data() + r, 0, cols / 32, panels.back());
             }
             float out[most_runs][64][out_stride];
@@ -133,8 +140,8 @@ TEST_CASE("strips of Q6_K give the bits of the plain products where its sums are
         const std::vector<float> want = expected(Format::q6_k, data, rows, cols, x);
         for (const test::StripSet& set : sets()) {
           INFO(set.name << ", codes " << code << ", scales " << scale << ", " << n << " rows");
-          std::vector<std::byte> memory(panel_bytes(cols));
-          const Panel panel = make_panel(n, cols, memory.data());
+          std::vector<std::byte> memory;
+          const Panel panel = aligned_panel(n, cols, memory);
           set.strips().quantize(pointers.data(), 0, cols / 32, panel);
           float out[2][panel_rows][out_stride];
           const StripRun runs[2] = {{packed.data(), out[0]}, {packed.data(), out[1]}};
@@ -227,10 +234,8 @@ TEST_CASE("a panel holds each row as the plain form has it, also where a number 
     for (std::uint32_t n = 1; n <= panel_rows; ++n) {
       float* rows[panel_rows];
       for (std::uint32_t r = 0; r < n; ++r) rows[r] = x[r].data();
-      std::vector<std::byte> memory(panel_bytes(cols) + 64);
-      void* at = memory.data();
-      std::size_t space = memory.size();
-      const Panel panel = make_panel(n, cols, static_cast<std::byte*>(std::align(64, panel_bytes(cols), at, space)));
+      std::vector<std::byte> memory;
+      const Panel panel = aligned_panel(n, cols, memory);
       set.strips().quantize(rows, 0, 1, panel);
       for (std::uint32_t r = 0; r < n; ++r) rows[r] += 32;
       set.strips().quantize(rows, 1, cols / 32 - 1, panel);

@@ -160,7 +160,7 @@ template <quant::Format F, std::size_t R>
   }
 }
 
-/// Bytes ahead in each of two strips that are fetched: the best of 0 to 6,144 (one Zen 3 core).
+/// Bytes ahead in each of two strips that are fetched: the best tried of up to 6,144 (one Zen 3 core).
 template <quant::Format F>
 constexpr std::size_t pair_fetch_ahead = F == quant::Format::q8_0 ? 256 : 2048;
 
@@ -200,7 +200,6 @@ template <quant::Format F, std::size_t R>
 
 template <quant::Format F>
 inline void pair_product(const StripRun& first, const StripRun& second, std::size_t cols, const Panel& panel) {
-  static_assert(paired_rows == 2);
   if (panel.rows == 1) {
     strip_rows_product_of_pair<F, 1>(first, second, cols, panel);
   } else {

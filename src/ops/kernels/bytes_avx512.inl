@@ -8,7 +8,6 @@ struct B {
 constexpr bool signed_bytes = false;
 /// Rows of activations whose sums fit the registers.
 constexpr std::size_t rows_at_once = 16;
-constexpr std::uint32_t paired_rows = 0;
 
 inline B load_b(const std::byte* p) { return {_mm512_loadu_si512(p)}; }
 template <std::uint8_t Mask>

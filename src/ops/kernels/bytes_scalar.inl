@@ -6,7 +6,6 @@ struct B {
 
 constexpr bool signed_bytes = false;
 constexpr std::size_t rows_at_once = 4;
-constexpr std::uint32_t paired_rows = 0;
 
 template <class F>
 inline B each_byte(F f) {

@@ -41,8 +41,7 @@ namespace kinglet::ops::avx2 {
 #include "ops/kernels/quantize.inl"
 
 constexpr bool signed_bytes = true;
-constexpr std::size_t rows_at_once = 6;   // rows of activations whose sums fit the registers, of formats with 4 bits
-constexpr std::uint32_t paired_rows = 2;  // of activations that go over two strips in turn
+constexpr std::size_t rows_at_once = 6;  // rows of activations whose sums fit the registers, of formats with 4 bits
 
 #include "ops/kernels/codes.inl"
 

@@ -34,7 +34,6 @@ namespace kinglet::ops::avx_vnni {
 
 constexpr bool signed_bytes = false;
 constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
-constexpr std::uint32_t paired_rows = 0;
 
 inline __m256i dot_bytes(__m256i acc, __m256i w, __m256i a) { return _mm256_dpbusd_avx_epi32(acc, w, a); }
 

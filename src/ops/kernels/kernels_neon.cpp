@@ -28,7 +28,6 @@ namespace kinglet::ops::neon {
 #include "ops/kernels/quantize.inl"
 
 constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
-constexpr std::uint32_t paired_rows = 0;
 
 #include "ops/kernels/codes.inl"
 

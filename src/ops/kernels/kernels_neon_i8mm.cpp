@@ -27,7 +27,6 @@ namespace kinglet::ops::neon_i8mm {
 #include "ops/kernels/quantize.inl"
 
 constexpr std::size_t rows_at_once = 4;  // rows of activations whose sums fit the registers
-constexpr std::uint32_t paired_rows = 0;
 
 #include "ops/kernels/codes.inl"
 

@@ -3,6 +3,10 @@
 // Floor of a group of 32 columns: 8 dot products of 16 lanes, a conversion and an fma; besides those, one product of
 // the two scales for each row, and the unpacking of the codes, which the rows of a panel share.
 
+/// Has the set both_parts.inl, and how many rows go there over two strips in turn?
+constexpr bool group_by_group = rows_at_once == 6;
+constexpr std::uint32_t paired_rows = group_by_group ? 2 : 0;
+
 /// Is the processor's own prefetching left alone? For rows that take no longer to compute than to arrive, so that it
 /// keeps ahead of them, and where it reaches far enough (not where Fetch says otherwise).
 template <quant::Format F, std::size_t R, bool Fetch>
@@ -81,7 +85,7 @@ inline void panel_product(const std::byte* strip, std::size_t cols, const Panel&
   if constexpr (rows_at_once >= 8) {
     for (; r + 8 <= p.rows; r += 8) strip_rows_product<F, 8, false>(strip, cols, p, r, out + r);
   }
-  if constexpr (rows_at_once == 6 && (product_bits<F> == 4 || StripScales<F>::halves)) {
+  if constexpr (group_by_group && (product_bits<F> == 4 || StripScales<F>::halves)) {
     constexpr std::size_t most = StripScales<F>::halves ? 8 : 6;
     while (p.rows - r > 2) {  // in equal parts: few rows at once are slower
       const std::size_t left = p.rows - r, n = left / ((left + most - 1) / most);
