@@ -27,6 +27,36 @@ TEST_CASE("a pool lends its pages and gets them back", "[kv][pool]") {
   CHECK(*pool->take() == 1);
 }
 
+TEST_CASE("sessions that grow side by side get runs of neighbouring pages", "[kv][pool]") {
+  constexpr std::uint32_t sessions = 3, blocks = 7;
+  auto pool = PagePool::create(blocks * PagePool::block_pages + 5, std::pmr::get_default_resource());
+  std::vector<std::uint32_t> last(sessions, PagePool::nowhere);
+  for (std::uint32_t i = 0; i < 2 * PagePool::block_pages; ++i) {
+    for (std::uint32_t& page : last) {
+      const std::uint32_t next = *pool->take(page);
+      CHECK((i % PagePool::block_pages == 0 ? next % PagePool::block_pages == 0 : next == page + 1));
+      page = next;
+    }
+  }
+  // One block is left, and the short one: whoever comes then shares them.
+  const std::uint32_t page = *pool->take(last[0]);
+  CHECK(page % PagePool::block_pages == 0);
+  std::uint32_t left = 0;
+  while (pool->take()) ++left;
+  CHECK(left == PagePool::block_pages - 1 + 5);
+  CHECK(pool->free() == 0);
+}
+
+TEST_CASE("a block that was used comes before one that never was", "[kv][pool]") {
+  auto pool = PagePool::create(4 * PagePool::block_pages, std::pmr::get_default_resource());
+  const std::uint32_t first = *pool->take(), second = *pool->take(first);
+  REQUIRE(pool->release(second));
+  CHECK(*pool->take(first) == second);
+  REQUIRE(pool->release(second));
+  REQUIRE(pool->release(first));
+  CHECK(*pool->take() == first);
+}
+
 TEST_CASE("a reservation holds pages back from everyone else", "[kv][pool]") {
   auto pool = PagePool::create(4, std::pmr::get_default_resource());
   REQUIRE(pool->reserve(3));
@@ -86,9 +116,12 @@ TEST_CASE("random calls agree with a naive pool", "[kv][pool]") {
       const bool held = page < pages && owners[page] > 0;
       switch (random.below(6)) {
         case 0: {
-          const auto taken = pool->take();
+          const std::uint32_t after = random.below(2) == 0 ? PagePool::nowhere : page;
+          const auto taken = pool->take(after);
           REQUIRE(taken.ok() == (free() > reserved));
-          if (taken) REQUIRE(owners[*taken]++ == 0);
+          if (!taken) break;
+          if (after < pages - 1 && owners[after + 1] == 0) REQUIRE(*taken == after + 1);
+          REQUIRE(owners[*taken]++ == 0);
           break;
         }
         case 1: {

@@ -94,12 +94,12 @@ class PageTable final {
     }
     PageCopy copy;
     if (tokens > 0 && last_is_shared(pool)) {
-      copy = {pages_.back(), take(pool), length_ % page_size};
+      copy = {pages_.back(), take(pool, pages_.size() - 1), length_ % page_size};
       (void)pool.release(copy.from);  // shared, so this only drops one owner
       pages_.back() = copy.to;
       --want;
     }
-    for (; want > 0; --want) pages_.push_back(take(pool));
+    for (; want > 0; --want) pages_.push_back(take(pool, pages_.size()));
     length_ += tokens;
     promised_ -= std::min(promised_, tokens);
     return copy;
@@ -149,9 +149,10 @@ class PageTable final {
   bool last_is_shared(const PagePool& pool) const noexcept {
     return length_ % page_size != 0 && pool.shared(pages_.back());
   }
-  std::uint32_t take(PagePool& pool) noexcept {
+  /// What becomes page i of this table.
+  std::uint32_t take(PagePool& pool, std::size_t i) noexcept {
     --reserved_;
-    return *pool.take_reserved();  // append() has reserved what it takes
+    return *pool.take_reserved(i > 0 ? pages_[i - 1] : PagePool::nowhere);  // append() has reserved what it takes
   }
 
   std::pmr::vector<std::uint32_t> pages_;  // [count(length_)]
