@@ -78,7 +78,7 @@ void CpuBackend::attend_stretch(std::uint32_t layer, const QueryTile& tile, std:
   const Sequence& sequence = *tile.sequence;
   const Stretches seen = stretches(sequence);
   const std::uint32_t index = round * waves_ + wave;
-  AttendArgs a{};
+  AttendArgs a;  // of many queries: only what is used is set
   a.queries = tile.count;
   for (std::uint32_t i = 0; i < tile.count; ++i) {
     const std::size_t q = query(tile, i), row = q / shape_.heads;
@@ -88,19 +88,21 @@ void CpuBackend::attend_stretch(std::uint32_t layer, const QueryTile& tile, std:
     if (wave != 0 || round == 0) clear_state(a.state[i]);
   }
   const std::uint32_t last_page = (sequence.first_position + sequence.rows - 1) / page_tokens;
-  const auto place = [&](std::uint32_t p, std::uint32_t value) -> const std::byte* {
+  const std::byte *keys = run(layer, tile.kv_head, 0), *values = run(layer, tile.kv_head, 1);
+  const auto place = [&, each = piece_bytes()](std::uint32_t p, const std::byte* run) -> const std::byte* {
     if (p > last_page) return nullptr;
     // A page that has left the window may be anything in the table, and is not read.
     const std::uint32_t id = sequence.pages[p];
-    return page(id < shape_.pages ? id : 0, layer, tile.kv_head, value);
+    return run + (id < shape_.pages ? id : 0) * each;
   };
   constexpr std::uint32_t pages = stretch_tokens / page_tokens;
   for (std::uint32_t p = 0; p < pages; ++p) {
-    a.keys[p] = place(seen.at(index) * pages + p, 0);
-    a.values[p] = place(seen.at(index) * pages + p, 1);
+    a.keys[p] = place(seen.at(index) * pages + p, keys);
+    a.values[p] = place(seen.at(index) * pages + p, values);
   }
-  for (std::uint32_t p = 0; p < 2 && wave + 1 < waves_ && index + 1 < seen.count(); ++p) {
-    a.next[p] = place(seen.at(index + 1) * pages + p, 0);
+  const bool more = wave + 1 < waves_ && index + 1 < seen.count();
+  for (std::uint32_t p = 0; p < pages_ahead; ++p) {
+    a.next[p] = more ? place(seen.at(index + 1) * pages + p, keys) : nullptr;
   }
   a.start = seen.at(index) * stretch_tokens;
   a.head_dim = shape_.head_dim;
@@ -116,13 +118,17 @@ void CpuBackend::attend_stretch(std::uint32_t layer, const QueryTile& tile, std:
 void CpuBackend::end_round(const QueryTile& tile, std::uint32_t round) noexcept {
   const std::size_t dim = shape_.head_dim;
   const std::uint32_t count = stretches(*tile.sequence).count();
+  float* states[query_block];
+  const float* later[query_block];
+  for (std::uint32_t i = 0; i < tile.count; ++i) states[i] = state(query(tile, i));
+  for (std::uint32_t wave = 1; wave < waves_ && round * waves_ + wave < count; ++wave) {
+    for (std::uint32_t i = 0; i < tile.count; ++i) later[i] = wave_state(wave, query(tile, i));
+    kernels_.merge(states, later, tile.count, dim);
+  }
+  if (round + 1 != rounds_) return;
   for (std::uint32_t i = 0; i < tile.count; ++i) {
     const std::size_t q = query(tile, i);
-    float* sum = state(q);
-    for (std::uint32_t wave = 1; wave < waves_ && round * waves_ + wave < count; ++wave) {
-      kernels_.merge(sum, wave_state(wave, q), dim);
-    }
-    if (round + 1 != rounds_) continue;
+    const float* sum = states[i];
     float* out = wide_row(q / shape_.heads) + q % shape_.heads * dim;
     for (std::size_t d = 0; d < dim; ++d) out[d] = sum[2 + d] / sum[1];
   }

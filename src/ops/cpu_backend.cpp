@@ -337,18 +337,19 @@ std::int32_t CpuBackend::bad_layer(std::uint32_t row) noexcept {
   return row < rows() ? at<std::int32_t>(layout_.bad)[row] : -1;
 }
 
-std::byte* CpuBackend::page(std::uint32_t index, std::uint32_t layer, std::uint32_t kv_head,
-                            std::uint32_t value) const noexcept {
-  const std::size_t each = std::size_t{shape_.head_dim} * page_tokens * (shape_.kv == KvFormat::fp16 ? 2 : 4);
-  const std::size_t head = (std::size_t{layer} * shape_.kv_heads + kv_head) * 2 + value;
-  return pool_ + index * shape_.page_bytes() + head * each;
+/// f(a piece of the page, where it stands in what read_page() and write_page() copy)
+template <class F>
+void CpuBackend::for_pieces(std::uint32_t index, const F& f) const noexcept {
+  const std::size_t pieces = std::size_t{shape_.layers} * shape_.kv_heads * 2, each = piece_bytes();
+  for (std::size_t i = 0; i < pieces; ++i) f(pool_ + (i * shape_.pages + index) * each, i * each);
 }
 
 Status CpuBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t) noexcept {
   if (from >= shape_.pages || to >= shape_.pages) {
     return core::fail(Errc::internal, "there is no page {} or {}", from, to);
   }
-  std::memcpy(page(to, 0, 0, 0), page(from, 0, 0, 0), shape_.page_bytes());
+  const std::size_t each = piece_bytes();
+  for_pieces(from, [=](std::byte* piece, std::size_t) { std::memcpy(piece - from * each + to * each, piece, each); });
   return {};
 }
 
@@ -356,7 +357,7 @@ Status CpuBackend::read_page(std::uint32_t index, std::span<std::byte> bytes) no
   if (index >= shape_.pages) return core::fail(Errc::internal, "there is no page {}", index);
   const std::size_t size = shape_.page_bytes();
   if (bytes.size() != size) return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), size);
-  std::memcpy(bytes.data(), page(index, 0, 0, 0), size);
+  for_pieces(index, [&](const std::byte* piece, std::size_t at) { std::memcpy(&bytes[at], piece, piece_bytes()); });
   return {};
 }
 
@@ -364,7 +365,7 @@ Status CpuBackend::write_page(std::uint32_t index, std::span<const std::byte> by
   if (index >= shape_.pages) return core::fail(Errc::internal, "there is no page {}", index);
   const std::size_t size = shape_.page_bytes();
   if (bytes.size() != size) return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), size);
-  std::memcpy(page(index, 0, 0, 0), bytes.data(), size);
+  for_pieces(index, [&](std::byte* piece, std::size_t at) { std::memcpy(piece, &bytes[at], piece_bytes()); });
   return {};
 }
 

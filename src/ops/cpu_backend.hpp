@@ -109,8 +109,17 @@ class CpuBackend final : public Backend {
   ThreadScratch& scratch(std::size_t thread) const noexcept {
     return *reinterpret_cast<ThreadScratch*>(scratch_ + thread * layout_.thread_bytes);
   }
-  /// Keys (value = 0) or values (1) of 16 tokens of a layer's KV head.
-  std::byte* page(std::uint32_t index, std::uint32_t layer, std::uint32_t kv_head, std::uint32_t value) const noexcept;
+  /// Keys (value = 0) or values (1) of a layer's KV head: those of neighbouring pages are neighbours, so that few
+  /// queries read straight on. Page i's are i * piece_bytes() further.
+  std::byte* run(std::uint32_t layer, std::uint32_t kv_head, std::uint32_t value) const noexcept {
+    const std::size_t before = (std::size_t{layer} * shape_.kv_heads + kv_head) * 2 + value;
+    return pool_ + before * shape_.pages * piece_bytes();
+  }
+  std::size_t piece_bytes() const noexcept {
+    return std::size_t{shape_.head_dim} * page_tokens * (shape_.kv == KvFormat::fp16 ? 2 : 4);
+  }
+  template <class F>
+  void for_pieces(std::uint32_t index, const F& f) const noexcept;
 
   std::uint32_t rows() const noexcept { return static_cast<std::uint32_t>(batch_.rows.size()); }
   Input input(const Op& op) const noexcept;
@@ -197,7 +206,7 @@ class CpuBackend final : public Backend {
   core::ThreadPool& threads_;
   Share* shares_;       ///< [threads]
   std::byte* scratch_;  ///< [threads][thread_bytes]
-  std::byte* pool_;     ///< [pages][page_bytes]
+  std::byte* pool_;     ///< [layers][kv_heads][keys, values][pages] pieces
   PackedBlock* packed_ = nullptr;
   Batch batch_;
   std::uint32_t waves_ = 1;  ///< stretches of a sequence in one round of attention

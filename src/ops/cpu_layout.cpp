@@ -71,7 +71,7 @@ CpuLayout cpu_layout(const ContextShape& s, std::size_t object_bytes, bool besid
   l.workers_bytes = threads * sizeof(std::thread);
   l.workers = plan.take({l.workers_bytes});
   const std::size_t element = s.kv == KvFormat::fp16 ? 2 : 4;
-  l.pool = plan.take({pages, 2 * element, s.layers, s.kv_heads, s.head_dim, page_tokens});
+  l.pool = plan.take({std::size_t{s.layers}, s.kv_heads, 2, pages, s.head_dim, page_tokens, element});
   l.total = plan.total();
   return l;
 }

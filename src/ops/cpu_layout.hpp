@@ -54,7 +54,7 @@ struct CpuLayout {
   std::size_t thread_bytes;
   std::size_t workers;  ///< memory of the thread pool
   std::size_t workers_bytes;
-  std::size_t pool;   ///< [pages][page_bytes]
+  std::size_t pool;   ///< [layers][kv_heads][keys, values][pages] pieces of a page
   std::size_t total;  ///< 0 where the sizes overflow or make no sense
 };
 

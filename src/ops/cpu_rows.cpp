@@ -131,8 +131,8 @@ void CpuBackend::rotate_and_store(const Op& op, std::uint32_t row) noexcept {
   for (std::uint32_t h = 0; h < shape_.kv_heads; ++h) {
     const float* k = q + std::size_t{shape_.heads + h} * dim;
     const float* v = k + std::size_t{shape_.kv_heads} * dim;
-    kernels_.store_kv(k, v, dim, slot, shape_.kv == KvFormat::fp16, page(index, op.layer, h, 0),
-                      page(index, op.layer, h, 1));
+    const std::size_t at = index * piece_bytes();
+    kernels_.store_kv(k, v, dim, slot, shape_.kv == KvFormat::fp16, run(op.layer, h, 0) + at, run(op.layer, h, 1) + at);
   }
 }
 

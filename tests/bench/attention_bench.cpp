@@ -3,11 +3,13 @@
 //   attention_bench [SHAPE] [THREADS] [CONTEXT] [BACKEND]     SHAPE: llama-3.2-1b | qwen2.5-0.5b | smollm2-135m
 //
 // Through the public kernel table: keys and values are written by attention_input of a model with 32 channels, then
-// attention alone is timed, in turn with the limits of `kinglet bench`.
+// attention alone is timed, in turn with the limits of `kinglet bench`. GLIBC_TUNABLES=glibc.malloc.hugetlb=1 puts the
+// pages into large ones, as EngineOptions::prefault does.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -41,7 +43,9 @@ class Run {
   Run(const ops::BackendInfo& info, const ops::ContextShape& shape, std::uint32_t context)
       : model_(shape, {quant::Format::f32}, shape.head_dim),
         backend_(info, model_, model_.shape),
-        session_(test::make_session(1, context, 0, shape)) {}
+        session_(test::make_session(1, context, 0, shape)) {
+    std::iota(session_.pages.begin(), session_.pages.end(), 0u);  // as a pool gives them
+  }
 
   /// @return the seconds that attention took for `rows` further tokens at `from`
   double step(std::uint32_t from, std::uint32_t rows, bool attend) {

@@ -119,6 +119,11 @@ TEST_CASE("close scores at 2,000 keep their shares") {
 }
 
 TEST_CASE("a later state merged into an earlier one is one walk over both") {
+  const auto merge = [](const ops::Kernels& kernels, std::vector<float>& state, const std::vector<float>& later) {
+    float* const states[] = {state.data()};
+    const float* const laters[] = {later.data()};
+    kernels.merge(states, laters, 1, state.size() - 2);
+  };
   for (const auto& set : test::kernel_sets()) {
     test::AttentionCase c;
     c.first_position = 500;
@@ -133,15 +138,44 @@ TEST_CASE("a later state merged into an earlier one is one walk over both") {
     first_data.positions = 256;
     auto a = test::run_attention(*set.kernels, first, first_data);
     const auto b = test::run_attention(*set.kernels, second, data);
-    set.kernels->merge(a.data(), b.data(), c.head_dim);
+    merge(*set.kernels, a, b);
     CHECK(std::memcmp(a.data(), whole.data(), a.size() * sizeof(float)) == 0);
 
     std::vector<float> none(a.size());
     none[0] = -std::numeric_limits<float>::infinity();
     const auto before = a;
-    set.kernels->merge(a.data(), none.data(), c.head_dim);  // nothing seen changes nothing
+    merge(*set.kernels, a, none);  // nothing seen changes nothing
     CHECK(std::memcmp(a.data(), before.data(), a.size() * sizeof(float)) == 0);
-    set.kernels->merge(none.data(), a.data(), c.head_dim);  // the first is taken as it is
+    merge(*set.kernels, none, a);  // the first is taken as it is
     CHECK(std::memcmp(none.data(), a.data(), a.size() * sizeof(float)) == 0);
+  }
+}
+
+TEST_CASE("states that are merged together get the bits that each gets alone") {
+  test::Random random{11};
+  for (const auto& set : test::kernel_sets()) {
+    for (std::size_t count : {1u, 7u, 8u, 9u, 31u, 96u}) {
+      constexpr std::size_t head_dim = 40, size = head_dim + 2;
+      std::vector<float> states(count * size), later(count * size);
+      for (float& x : states) x = random.normal();
+      for (float& x : later) x = random.normal();
+      std::vector<float*> to(count);
+      std::vector<const float*> from(count);
+      auto alone = states;
+      for (std::size_t i = 0; i < count; ++i) {
+        for (std::vector<float>* side : {&states, &alone, &later}) {
+          const bool nothing = i % 5 == (side == &later ? 1 : 3);
+          (*side)[i * size] = nothing ? -std::numeric_limits<float>::infinity() : (*side)[i * size];
+          (*side)[i * size + 1] = nothing ? 0.0f : 1.0f + static_cast<float>(i);
+        }
+        to[i] = &states[i * size];
+        from[i] = &later[i * size];
+        float* const one[] = {&alone[i * size]};
+        set.kernels->merge(one, &from[i], 1, head_dim);
+      }
+      set.kernels->merge(to.data(), from.data(), count, head_dim);
+      INFO(set.name << " " << count);
+      CHECK(std::memcmp(states.data(), alone.data(), states.size() * sizeof(float)) == 0);
+    }
   }
 }

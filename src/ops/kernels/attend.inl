@@ -42,10 +42,17 @@ inline void take(const Later* later, std::size_t count, std::size_t head_dim) {
   }
 }
 
-void merge(float* state, const float* later, std::size_t head_dim) {
-  if (untouched(later[0], later[1])) return;  // no position of that stretch is visible
-  const Later one{state, later + 2, later[0], later[1]};
-  take(&one, 1, head_dim);
+void merge(float* const* states, const float* const* later, std::size_t count, std::size_t head_dim) {
+  Later some[most_queries];
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const float* s = later[i];
+    if (!untouched(s[0], s[1])) some[n++] = {states[i], s + 2, s[0], s[1]};  // some position of it is visible
+    if (n == most_queries || (n != 0 && i + 1 == count)) {
+      take(some, n, head_dim);
+      n = 0;
+    }
+  }
 }
 
 /// The pages that a few queries read, in FP16 as they are.
@@ -71,26 +78,13 @@ struct Reading {
 
 template <std::size_t Q>
 inline void score_direct(const AttendArgs& a, const QueryBlock& b, const AttendScratch& m, const Reading& reading) {
-  constexpr std::size_t per_page = page_tokens / V::width;
-  const auto score_pages = [&]<std::uint32_t N>(std::uint32_t i) {
-    const std::uint16_t *keys[N], *ahead[N];
-    for (std::uint32_t n = 0; n < N; ++n) {
-      keys[n] = reading.page[i + n];
-      ahead[n] = reading.page[i + n + pages_ahead];
-    }
-    const auto read = [&](std::size_t d, std::size_t v) {
-      if (v % per_page == 0) __builtin_prefetch(ahead[v / per_page] + d * page_tokens, 0, 2);
-      return load_fp16(keys[v / per_page] + d * page_tokens + v % per_page * V::width);
+  for (std::uint32_t i = 0; i < reading.count; ++i) {
+    const std::uint16_t *keys = reading.page[i], *ahead = reading.page[i + pages_ahead];
+    const auto read = [=](std::size_t d, std::size_t v) {
+      if (d % 2 == 0 && v == 0) __builtin_prefetch(ahead + d * page_tokens, 0, 2);  // a line has two channels
+      return load_fp16(keys + d * page_tokens + v * V::width);
     };
-    score_part<Q, N * per_page>(b.q, a.head_dim, a.scale, read, m.score + reading.place[i] * page_tokens);
-  };
-  for (std::uint32_t i = 0; i < reading.count;) {
-    const bool pair = per_page == 1 && i + 1 < reading.count && reading.place[i + 1] == reading.place[i] + 1;
-    if (pair)
-      score_pages.template operator()<2>(i);
-    else
-      score_pages.template operator()<1>(i);
-    i += pair ? 2 : 1;
+    score_part<Q, page_tokens / V::width>(b.q, a.head_dim, a.scale, read, m.score + reading.place[i] * page_tokens);
   }
 }
 

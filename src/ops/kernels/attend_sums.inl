@@ -15,7 +15,6 @@ constexpr std::size_t many_queries = 6;  ///< of a block, where there are more t
 constexpr std::size_t panel_vectors = V::width == page_tokens ? 4 : 2;
 /// Keys are widened as [panels][head_dim][panel_tokens].
 constexpr std::size_t panel_tokens = panel_vectors * V::width;
-constexpr std::uint32_t pages_ahead = 2;  ///< how far prefetching is ahead of reading
 constexpr float lowest = -__builtin_inff();
 alignas(64) constexpr float ordinal[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 
@@ -148,13 +147,14 @@ inline float largest_score(const Visible& see, float* score) {
   return largest_lane(top);
 }
 
-/// Turns a query's scores into p, where it sees something of a page; gives l.
-inline float shares(std::uint32_t any, bool fp16_scores, float m, float* p) {
+/// Turns a query's scores into p, where it sees something of a page (`All`: it does of every one); gives l.
+template <bool All, bool Fp16>
+[[gnu::always_inline]] inline float shares(std::uint32_t any, float m, float* p) {
   constexpr std::size_t quarter = stretch_tokens / 4, half = stretch_tokens / 2, n = quarter / V::width;
   const auto share = [=](std::size_t j) {
-    if ((any >> (j / page_tokens) & 1) == 0) return set1(0.0f);
+    if (!All && (any >> (j / page_tokens) & 1) == 0) return set1(0.0f);
     V e = sub(load(p + j), set1(m));
-    if (fp16_scores) e = round_fp16(e);
+    if (Fp16) e = round_fp16(e);
     e = exp_below(e);
     store(p + j, e);
     return e;
@@ -168,6 +168,11 @@ inline float shares(std::uint32_t any, bool fp16_scores, float m, float* p) {
     for (std::size_t i = 0; i < w; ++i) lane[i] = add(lane[i], lane[i + w]);
   }
   return halving_sum(lane[0]);
+}
+
+inline float shares(std::uint32_t any, bool fp16_scores, float m, float* p) {
+  if (any == all_pages) return fp16_scores ? shares<true, true>(any, m, p) : shares<true, false>(any, m, p);
+  return fp16_scores ? shares<false, true>(any, m, p) : shares<false, false>(any, m, p);
 }
 
 template <std::size_t Q>

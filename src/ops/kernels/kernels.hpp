@@ -41,6 +41,9 @@ struct ActivationRow {
   std::int32_t* sums;  ///< [K/16] sums of q or codes
 };
 
+/// Pages of attention that are asked for before they are read, where few queries read them.
+inline constexpr std::uint32_t pages_ahead = 4;
+
 /// Queries of one KV head over one stretch.
 struct AttendArgs {
   std::uint32_t queries;                ///< <= query_block
@@ -49,7 +52,7 @@ struct AttendArgs {
   float* state[query_block];            ///< [2 + head_dim]: m, l, o; merged into. Nothing yet: m = -infinity, l = 0
   const void* keys[16];                 ///< pages of the stretch: [head_dim][16], null past the last query
   const void* values[16];               ///< [16][head_dim]
-  const void* next[2];                  ///< pages that will likely be read after this stretch; null = none known
+  const void* next[pages_ahead];        ///< pages that will likely be read after this stretch; null = none known
   std::uint32_t start;                  ///< first position of the stretch
   std::uint32_t head_dim;
   std::uint32_t window, globals;  ///< window 0 = full attention
@@ -91,8 +94,8 @@ struct Kernels {
                    void* values);
   /// scratch: [attend_scratch(head_dim)]
   void (*attend)(const AttendArgs& args, float* scratch);
-  /// Takes the state of later stretches, [2 + head_dim], into that of earlier ones.
-  void (*merge)(float* state, const float* later, std::size_t head_dim);
+  /// Takes `count` states of later stretches, [2 + head_dim] each, into those of earlier ones.
+  void (*merge)(float* const* states, const float* const* later, std::size_t count, std::size_t head_dim);
 };
 
 /// Channels of a head, rounded up to whole vectors.
