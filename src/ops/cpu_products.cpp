@@ -9,8 +9,8 @@ namespace kinglet::ops {
 /// Where few rows go over two strips in turn (packed.hpp), a tile from each half of those to run is made at once: if
 /// there are enough that no thread is left without.
 bool CpuBackend::goes_in_pairs(const Op& op, std::uint32_t phase, std::uint32_t tiles) const noexcept {
-  if (phase != 1 || op.kind == OpKind::attention || input(op).rows > strips_.paired_rows) return false;
-  if (tiles < 4 * shape_.threads) return false;
+  if (phase != 1 || op.kind == OpKind::attention || input(op).rows > strips_.pairs.rows) return false;
+  if (op.weight[0].cols < strips_.pairs.cols || tiles < strips_.pairs.tiles * shape_.threads) return false;
   return std::ranges::all_of(
       op.weight, [&](const WeightView& w) { return !w || (reads_panels(w) && w.format == op.weight[0].format); });
 }
@@ -41,7 +41,8 @@ void CpuBackend::product(std::span<const ProductTile> tiles, ThreadScratch& scra
     }
     const Panel* x = panels(tile.kind) + tile.row / panel_rows;
     const std::uint32_t count = (tile.rows + panel_rows - 1) / panel_rows;
-    strips_.product[static_cast<std::size_t>(weight.format)](runs, strips, weight.cols, x, count);
+    const auto& product = tiles.size() == 2 ? strips_.paired : strips_.product;
+    product[static_cast<std::size_t>(weight.format)](runs, strips, weight.cols, x, count);
   }
 }
 

@@ -74,14 +74,15 @@ class Work {
                                        panels_.get() + panels.size() * ops::panel_bytes(cols_)));
       kernels.quantize(same.data(), 0, cols_ / 32, panels.back());
     }
-    const auto product = kernels.product[static_cast<std::size_t>(format_)];
+    const bool paired = rows <= kernels.pairs.rows && cols_ >= kernels.pairs.cols;
+    const auto product = (paired ? kernels.paired : kernels.product)[static_cast<std::size_t>(format_)];
     const auto start = Clock::now();
     for (std::size_t pass = 0; pass < passes_; ++pass) {
       for (std::size_t s = 0; s < strips_; s += ops::most_runs) {
         ops::StripRun runs[ops::most_runs];
         for (std::size_t i = 0; i < ops::most_runs; ++i) {
           const std::size_t half = ops::most_runs / 2;
-          const std::size_t at = rows > kernels.paired_rows ? s + i : s / 2 + i % half + i / half * (strips_ / 2);
+          const std::size_t at = paired ? s / 2 + i % half + i / half * (strips_ / 2) : s + i;
           runs[i] = {weights_.get() + at * strip_, out_[i]};
         }
         product(runs, ops::most_runs, cols_, panels.data(), panels.size());

@@ -121,15 +121,21 @@ struct StripRun {
 inline constexpr std::size_t most_runs = 4 * out_stride / strip_rows;  // two tiles of gate and up
 
 struct StripKernels {
+  /// Strips for the rows of `count` panels; all panels but the last are full.
+  using Product = void (*)(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels,
+                           std::size_t count);
+
   /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them.
   void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
-  /// The chains of docs/numbers.md (Products, int8) of `strips` strips (at most most_runs) for the rows of `count`
-  /// panels, by format; all panels but the last are full.
-  void (*product[quant::format_count])(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels,
-                                       std::size_t count);
-  /// Up to so many rows go over two strips in turn, those of the first half of the runs beside those of the second. The
-  /// caller takes the halves from far apart, so that the memory serves two streams. 0 = one strip after the other.
-  std::uint32_t paired_rows = 0;
+  /// The chains of docs/numbers.md (Products, int8) of at most most_runs strips, by format.
+  Product product[quant::format_count];
+  /// The same, over two strips in turn: those of the first half of the runs beside those of the second. The caller
+  /// takes the halves from far apart, so that the memory serves two streams.
+  Product paired[quant::format_count] = {};
+  /// What goes there: up to so many rows (0 = nothing), from so many columns and so many tiles a thread on.
+  struct {
+    std::uint32_t rows = 0, cols = 0, tiles = 0;
+  } pairs = {};
 };
 
 // Where there are `fetching` ones too, they are for processors whose own prefetching follows a strip too late.
