@@ -88,12 +88,12 @@ void CpuBackend::attend_stretch(std::uint32_t layer, const QueryTile& tile, std:
     if (wave != 0 || round == 0) clear_state(a.state[i]);
   }
   const std::uint32_t last_page = (sequence.first_position + sequence.rows - 1) / page_tokens;
-  const std::byte *keys = run(layer, tile.kv_head, 0), *values = run(layer, tile.kv_head, 1);
-  const auto place = [&, each = piece_bytes()](std::uint32_t p, const std::byte* run) -> const std::byte* {
+  const std::byte *keys = pieces(layer, tile.kv_head, 0), *values = pieces(layer, tile.kv_head, 1);
+  const auto place = [&, each = piece_bytes()](std::uint32_t p, const std::byte* first) -> const std::byte* {
     if (p > last_page) return nullptr;
     // A page that has left the window may be anything in the table, and is not read.
     const std::uint32_t id = sequence.pages[p];
-    return run + (id < shape_.pages ? id : 0) * each;
+    return first + (id < shape_.pages ? id : 0) * each;
   };
   constexpr std::uint32_t pages = stretch_tokens / page_tokens;
   for (std::uint32_t p = 0; p < pages; ++p) {

@@ -164,8 +164,8 @@ Result<std::byte*> CpuBackend::take(std::size_t bytes) noexcept {
   return at;
 }
 
-// Matrices of one shape that are read at once lie strip beside strip: streams that take turns cost a quarter of the
-// bandwidth (two Zen 4 cores).
+// Matrices of one shape that are read at once lie strip beside strip: streams that take turns strip by strip cost a
+// quarter of the bandwidth (two Zen 4 cores).
 Status CpuBackend::place(std::span<WeightView> weights, WeightUse use) noexcept {
   std::size_t bytes = 0;
   bool alike = true;

@@ -111,7 +111,7 @@ class CpuBackend final : public Backend {
   }
   /// Keys (value = 0) or values (1) of a layer's KV head: those of neighbouring pages are neighbours, so that few
   /// queries read straight on. Page i's are i * piece_bytes() further.
-  std::byte* run(std::uint32_t layer, std::uint32_t kv_head, std::uint32_t value) const noexcept {
+  std::byte* pieces(std::uint32_t layer, std::uint32_t kv_head, std::uint32_t value) const noexcept {
     const std::size_t before = (std::size_t{layer} * shape_.kv_heads + kv_head) * 2 + value;
     return pool_ + before * shape_.pages * piece_bytes();
   }

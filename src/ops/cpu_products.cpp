@@ -7,7 +7,7 @@
 namespace kinglet::ops {
 
 /// Where few rows go over two strips in turn (packed.hpp), a tile from each half of those to run is made at once: if
-/// there are enough that no thread is left without.
+/// there are so many that it pays, and no thread is left without.
 bool CpuBackend::goes_in_pairs(const Op& op, std::uint32_t phase, std::uint32_t tiles) const noexcept {
   if (phase != 1 || op.kind == OpKind::attention || input(op).rows > strips_.pairs.rows) return false;
   if (op.weight[0].cols < strips_.pairs.cols || tiles < strips_.pairs.tiles * shape_.threads) return false;

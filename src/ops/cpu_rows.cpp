@@ -132,7 +132,8 @@ void CpuBackend::rotate_and_store(const Op& op, std::uint32_t row) noexcept {
     const float* k = q + std::size_t{shape_.heads + h} * dim;
     const float* v = k + std::size_t{shape_.kv_heads} * dim;
     const std::size_t at = index * piece_bytes();
-    kernels_.store_kv(k, v, dim, slot, shape_.kv == KvFormat::fp16, run(op.layer, h, 0) + at, run(op.layer, h, 1) + at);
+    kernels_.store_kv(k, v, dim, slot, shape_.kv == KvFormat::fp16, pieces(op.layer, h, 0) + at,
+                      pieces(op.layer, h, 1) + at);
   }
 }
 

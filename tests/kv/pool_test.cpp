@@ -47,6 +47,18 @@ TEST_CASE("sessions that grow side by side get runs of neighbouring pages", "[kv
   CHECK(pool->free() == 0);
 }
 
+TEST_CASE("who finds no unused block takes where nobody has grown for longest", "[kv][pool]") {
+  auto pool = PagePool::create(3 * PagePool::block_pages, std::pmr::get_default_resource());
+  std::uint32_t last[3];
+  for (std::uint32_t& page : last) page = *pool->take();
+  for (int i = 0; i < 4; ++i) last[0] = *pool->take(last[0]);
+  last[2] = *pool->take(last[2]);
+  const std::uint32_t other = *pool->take();
+  CHECK(other == last[1] + 1);
+  CHECK(*pool->take(last[0]) == last[0] + 1);
+  CHECK(*pool->take(last[2]) == last[2] + 1);
+}
+
 TEST_CASE("a block that was used comes before one that never was", "[kv][pool]") {
   auto pool = PagePool::create(4 * PagePool::block_pages, std::pmr::get_default_resource());
   const std::uint32_t first = *pool->take(), second = *pool->take(first);
@@ -125,9 +137,10 @@ TEST_CASE("random calls agree with a naive pool", "[kv][pool]") {
           break;
         }
         case 1: {
-          const auto taken = pool->take_reserved();
+          const auto taken = pool->take_reserved(page);
           REQUIRE(taken.ok() == (reserved > 0));
           if (taken) {
+            if (page + 1 < pages && owners[page + 1] == 0) REQUIRE(*taken == page + 1);
             REQUIRE(owners[*taken]++ == 0);
             --reserved;
           }

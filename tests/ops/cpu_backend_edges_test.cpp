@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -231,6 +233,16 @@ TEST_CASE("a copied page serves a second session as it served the first") {
     REQUIRE(backend->copy_page(session.pages[1], 3, 9));
     const auto rest = backend.step({&fork}, {25}, {5});
     CHECK(same_bits(rest, {expected.begin() + 25 * model.shape.vocab, expected.end()}));
+    // Out of the pool and into other places of another backend.
+    std::vector<std::byte> bytes(model.shape.page_bytes());
+    Placed other(*usable()[0], model, model.shape);
+    HandSession moved = session;
+    for (std::uint32_t i = 0; i < 2; ++i) {
+      moved.pages[i] = session.pages[1 - i];
+      REQUIRE(backend->read_page(session.pages[i], bytes));
+      REQUIRE(other->write_page(moved.pages[i], bytes));
+    }
+    CHECK(same_bits(other.step({&moved}, {25}, {5}), rest));
     CHECK_FALSE(backend->copy_page(0, 100, 1));
     CHECK_FALSE(backend->copy_page(100, 0, 1));
   }
@@ -282,7 +294,8 @@ TEST_CASE("the host's threads do the work where it lends them") {
 
 TEST_CASE("a backend gives the same bits with every set of kernels over strips, one strip or two at a time") {
   static CpuBackend::Isa isa;
-  static StripKernels strips;
+  static StripKernels strips, paired;  // as the set has them; as the backend uses them
+  static std::atomic<std::uint32_t> pairs;
   BackendInfo info = scalar_backend();
   info.create = [](const ContextShape& shape, const Hooks& hooks, core::Memory& memory) noexcept {
     return CpuBackend::create(isa, shape, hooks, memory);
@@ -301,18 +314,31 @@ TEST_CASE("a backend gives the same bits with every set of kernels over strips, 
     const HandSession session = make_session(3, 20, 0, shape);
     const std::vector<float> expected = Placed(scalar_backend(), model, shape).all(session, 20);
     for (const StripSet& set : strip_sets()) {
-      strips = set.strips();
-      strips.pairs.cols = 0;
-      strips.pairs.tiles = std::min(strips.pairs.tiles, 4u);
-      isa = {"strips", scalar::kernels, []() noexcept -> const StripKernels& { return strips; }};
+      strips = paired = set.strips();
+      paired.pairs.cols = 0;
+      paired.pairs.tiles = std::min(paired.pairs.tiles, 4u);
+      const auto count = [&]<Format F>() {
+        paired.paired[static_cast<std::size_t>(F)] = [](const StripRun* runs, std::size_t n, std::size_t cols,
+                                                        const Panel* panels, std::size_t m) {
+          ++pairs;
+          strips.paired[static_cast<std::size_t>(F)](runs, n, cols, panels, m);
+        };
+      };
+      count.template operator()<Format::q4_0>();
+      count.template operator()<Format::q4_1>();
+      count.template operator()<Format::q8_0>();
+      isa = {"strips", scalar::kernels, []() noexcept -> const StripKernels& { return paired; }};
       for (const std::uint32_t threads : {1u, 3u}) {
         ContextShape changed = shape;
         changed.threads = threads;
         Random ranges{7};
         for (const std::uint32_t rows : {1u, 2u, 3u}) {
           INFO(set.name << ", " << threads << " threads, " << rows << " rows");
+          pairs = 0;
           CHECK(same_bits(Placed(info, model, changed).all(session, rows), expected));
           CHECK(same_bits(Placed(info, model, changed).all(session, rows, &ranges), expected));
+          if (strips.pairs.rows == 0) CHECK(pairs == 0);
+          if (rows <= strips.pairs.rows && formats.size() == 1) CHECK(pairs > 0);  // not across formats
         }
       }
     }

@@ -3,9 +3,9 @@
 // Page indices only; the bytes belong to the backend. A page is held by one or more owners (sessions that share a
 // prefix) and returns when the last lets go. A reservation is a promise: while `n` pages are reserved, take() leaves n
 // free ones for take_reserved(), so a request that was accepted never fails for memory. An owner that names its last
-// page gets the next one where that is free, and otherwise the beginning of a block that nobody uses, so that sessions
-// that grow side by side keep runs of neighbouring pages, which are read as one. Every call is O(1) and allocates
-// nothing after create(). Not for two threads at once.
+// page gets the next one where that is free, otherwise the beginning of a block that nobody uses, and where there is
+// none a page of the block that has rested longest: so sessions that grow side by side keep runs of neighbouring pages,
+// which are read as one. Every call is O(1) and allocates nothing after create(). Not for two threads at once.
 #pragma once
 #include <algorithm>
 #include <cstddef>
@@ -153,7 +153,7 @@ class PagePool final {
     std::uint32_t page = after < pages() ? after + 1 : pages();
     if (page == pages() || owners_[page] != 0) {
       const std::uint32_t first = blocks_[unused()].next;
-      page = (first != unused() ? first : blocks_[used()].next) * block_pages;
+      page = (first != unused() ? first : blocks_[used()].before) * block_pages;
       while (owners_[page] != 0) ++page;  // the block has a free one
     }
     owners_[page] = 1;

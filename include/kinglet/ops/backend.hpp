@@ -236,8 +236,9 @@ class Backend {
 
   /// Copies the first `tokens` tokens of a page of the pool onto another.
   virtual Status copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t tokens) noexcept = 0;
-  /// Copies a page out of the pool, as it lies there, and back in: between steps, for this backend or for another of
-  /// the same shape. internal: no such page, or not page_bytes().
+  /// Copies a page out of the pool and back in: between steps, for this backend or for another of the same shape.
+  /// [layers][kv_heads][keys, then values], each of these pieces as the backends keep it. internal: no such page, or
+  /// not page_bytes().
   virtual Status read_page(std::uint32_t page, std::span<std::byte> bytes) noexcept = 0;
   virtual Status write_page(std::uint32_t page, std::span<const std::byte> bytes) noexcept = 0;
 
@@ -253,10 +254,10 @@ class Backend {
 struct BackendInfo {
   const char* name;  ///< "scalar", "avx2", "avx512", "amx", "neon", "cuda"
   const char* description;
-  const char* instruction_set;  ///< what the machine must have, in words
-  bool gpu;                     ///< with memory of its own: layers that do not fit there can stay on the CPU
+  const char* instruction_set;   ///< what the machine must have, in words
+  bool gpu;                      ///< with memory of its own: layers that do not fit there can stay on the CPU
   bool (*available)() noexcept;  ///< "amx" asks the system for its registers (docs/hardware-and-memory.md)
-  Error (*fault)() noexcept;  ///< why it is not available, where the machine can tell more; or null
+  Error (*fault)() noexcept;     ///< why it is not available, where the machine can tell more; or null
   DeviceMemory (*memory)(std::uint32_t device) noexcept;  ///< zeros where there is no such device
   /// Bytes create() will take from its memory. 0 where the shape's sizes overflow.
   std::size_t (*bytes)(const ContextShape& shape) noexcept;

@@ -129,8 +129,8 @@ struct StripKernels {
   void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
   /// The chains of docs/numbers.md (Products, int8) of at most most_runs strips, by format.
   Product product[quant::format_count];
-  /// The same, over two strips in turn: those of the first half of the runs beside those of the second. The caller
-  /// takes the halves from far apart, so that the memory serves two streams.
+  /// The same where pairs.rows says so, over two strips in turn: those of the first half of the runs beside those of
+  /// the second. The caller takes the halves from far apart, so that the memory serves two streams.
   Product paired[quant::format_count] = {};
   /// What goes there: up to so many rows (0 = nothing), from so many columns and so many tiles a thread on.
   struct {

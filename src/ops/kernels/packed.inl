@@ -6,11 +6,12 @@
 /// Has the set both_parts.inl?
 constexpr bool group_by_group = rows_at_once == 6;
 
-/// Do one or two rows go over two strips group by group, or a single one block by block?
+/// Do one or two rows go over two strips group by group, or a single one block by block? Where it was measured: Zen 3;
+/// Zen 4, with AVX2 too.
 template <bool Fetch>
 constexpr bool pairs_groups = Fetch ? group_by_group : false;
 template <bool Fetch>
-constexpr bool pairs_blocks = V::width >= 8 && !Fetch;
+constexpr bool pairs_blocks = !Fetch && (V::width == 16 || group_by_group);
 
 /// Is the processor's own prefetching left alone? For rows that take no longer to compute than to arrive, so that it
 /// keeps ahead of them, and where it reaches far enough (not where Fetch says otherwise).
@@ -145,7 +146,7 @@ inline void panel_product(const std::byte* strip, std::size_t cols, const Panel&
   }
 }
 
-/// @param Apart  the halves of the runs lie far from each other
+/// @param Apart  the halves of the runs lie far from each other; block by block that is a must
 template <quant::Format F, bool Fetch, bool Apart>
 void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels, std::size_t count) {
   std::size_t s = 0;
@@ -179,8 +180,10 @@ const StripKernels& strip_table() noexcept {
     // 0.95x to 0.97x.
     if (pairs_blocks<Fetch>) k.pairs = {1, 2048, 16};
     for_each_strip_format([&k]<quant::Format F>() {
-      k.product[static_cast<std::size_t>(F)] = strip_product<F, Fetch, false>;
-      k.paired[static_cast<std::size_t>(F)] = strip_product<F, Fetch, true>;
+      const auto f = static_cast<std::size_t>(F);
+      k.product[f] = strip_product<F, Fetch, false>;
+      if constexpr (pairs_groups<Fetch>) k.paired[f] = k.product[f];
+      if constexpr (pairs_blocks<Fetch>) k.paired[f] = strip_product<F, Fetch, true>;
     });
     return k;
   }();
