@@ -78,7 +78,7 @@ void CpuBackend::attend_stretch(std::uint32_t layer, const QueryTile& tile, std:
   const Sequence& sequence = *tile.sequence;
   const Stretches seen = stretches(sequence);
   const std::uint32_t index = round * waves_ + wave;
-  AttendArgs a;  // of many queries: only what is used is set
+  AttendArgs a;  // 2 KiB, mostly of queries that a few do not have: what is read is set
   a.queries = tile.count;
   for (std::uint32_t i = 0; i < tile.count; ++i) {
     const std::size_t q = query(tile, i), row = q / shape_.heads;

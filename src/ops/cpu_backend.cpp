@@ -337,19 +337,11 @@ std::int32_t CpuBackend::bad_layer(std::uint32_t row) noexcept {
   return row < rows() ? at<std::int32_t>(layout_.bad)[row] : -1;
 }
 
-/// f(a piece of the page, where it stands in what read_page() and write_page() copy)
-template <class F>
-void CpuBackend::for_pieces(std::uint32_t index, const F& f) const noexcept {
-  const std::size_t pieces = std::size_t{shape_.layers} * shape_.kv_heads * 2, each = piece_bytes();
-  for (std::size_t i = 0; i < pieces; ++i) f(pool_ + (i * shape_.pages + index) * each, i * each);
-}
-
 Status CpuBackend::copy_page(std::uint32_t from, std::uint32_t to, std::uint32_t) noexcept {
   if (from >= shape_.pages || to >= shape_.pages) {
     return core::fail(Errc::internal, "there is no page {} or {}", from, to);
   }
-  const std::size_t each = piece_bytes();
-  for_pieces(from, [=](std::byte* piece, std::size_t) { std::memcpy(piece - from * each + to * each, piece, each); });
+  for (std::size_t i = 0; i < pieces_each(); ++i) std::memcpy(piece(i, to), piece(i, from), piece_bytes());
   return {};
 }
 
@@ -357,7 +349,8 @@ Status CpuBackend::read_page(std::uint32_t index, std::span<std::byte> bytes) no
   if (index >= shape_.pages) return core::fail(Errc::internal, "there is no page {}", index);
   const std::size_t size = shape_.page_bytes();
   if (bytes.size() != size) return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), size);
-  for_pieces(index, [&](const std::byte* piece, std::size_t at) { std::memcpy(&bytes[at], piece, piece_bytes()); });
+  const std::size_t each = piece_bytes();
+  for (std::size_t i = 0; i < pieces_each(); ++i) std::memcpy(bytes.data() + i * each, piece(i, index), each);
   return {};
 }
 
@@ -365,7 +358,8 @@ Status CpuBackend::write_page(std::uint32_t index, std::span<const std::byte> by
   if (index >= shape_.pages) return core::fail(Errc::internal, "there is no page {}", index);
   const std::size_t size = shape_.page_bytes();
   if (bytes.size() != size) return core::fail(Errc::internal, "{} bytes for a page of {}", bytes.size(), size);
-  for_pieces(index, [&](std::byte* piece, std::size_t at) { std::memcpy(piece, &bytes[at], piece_bytes()); });
+  const std::size_t each = piece_bytes();
+  for (std::size_t i = 0; i < pieces_each(); ++i) std::memcpy(piece(i, index), bytes.data() + i * each, each);
   return {};
 }
 

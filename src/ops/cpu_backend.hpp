@@ -112,14 +112,16 @@ class CpuBackend final : public Backend {
   /// Keys (value = 0) or values (1) of a layer's KV head: those of neighbouring pages are neighbours, so that few
   /// queries read straight on. Page i's are i * piece_bytes() further.
   std::byte* pieces(std::uint32_t layer, std::uint32_t kv_head, std::uint32_t value) const noexcept {
-    const std::size_t before = (std::size_t{layer} * shape_.kv_heads + kv_head) * 2 + value;
-    return pool_ + before * shape_.pages * piece_bytes();
+    return piece((std::size_t{layer} * shape_.kv_heads + kv_head) * 2 + value, 0);
   }
+  /// Piece i of a page, of pieces_each(): [layers][kv_heads][keys, values].
+  std::byte* piece(std::size_t i, std::uint32_t page) const noexcept {
+    return pool_ + (i * shape_.pages + page) * piece_bytes();
+  }
+  std::size_t pieces_each() const noexcept { return std::size_t{shape_.layers} * shape_.kv_heads * 2; }
   std::size_t piece_bytes() const noexcept {
     return std::size_t{shape_.head_dim} * page_tokens * (shape_.kv == KvFormat::fp16 ? 2 : 4);
   }
-  template <class F>
-  void for_pieces(std::uint32_t index, const F& f) const noexcept;
 
   std::uint32_t rows() const noexcept { return static_cast<std::uint32_t>(batch_.rows.size()); }
   Input input(const Op& op) const noexcept;

@@ -22,7 +22,7 @@ namespace kinglet::kv {
 
 class PagePool final {
  public:
-  static constexpr std::uint32_t block_pages = 16;
+  static constexpr std::uint32_t block_pages = 16;      ///< a stretch of attention
   static constexpr std::uint32_t nowhere = UINT32_MAX;  ///< take() after no page
 
   /// Holds no pages; take() says context_full.

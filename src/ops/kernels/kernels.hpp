@@ -41,7 +41,7 @@ struct ActivationRow {
   std::int32_t* sums;  ///< [K/16] sums of q or codes
 };
 
-/// Pages of attention that are asked for before they are read, where few queries read them.
+/// Pages asked for before few queries read them. 2, 4, 6 in large pages: 16.5, 19.9, 19.8 GB/s (one Zen 4 core).
 inline constexpr std::uint32_t pages_ahead = 4;
 
 /// Queries of one KV head over one stretch.

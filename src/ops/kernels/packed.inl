@@ -176,8 +176,8 @@ const StripKernels& strip_table() noexcept {
   static constexpr StripKernels table = [] {
     StripKernels k{quantize_groups<>, {}};
     if (pairs_groups<Fetch>) k.pairs = {2, 0, 4};
-    // Two Zen 4 cores, llama-3.2-1b: one thread 1.08x, two that are far apart 1.04x. Fewer columns and fewer tiles:
-    // 0.95x to 0.97x.
+    // Two Zen 4 cores, llama-3.2-1b: one thread 1.08x, two that are far apart 1.04x. Fewer columns (576 and 896): 0.95x
+    // and 0.97x. Other limits on tiles were not measured.
     if (pairs_blocks<Fetch>) k.pairs = {1, 2048, 16};
     for_each_strip_format([&k]<quant::Format F>() {
       const auto f = static_cast<std::size_t>(F);
