@@ -6,11 +6,10 @@
 /// Intel's cores do not look far enough ahead to have others at work meanwhile.
 template <quant::Format F, std::size_t R>
 constexpr std::size_t abreast() {
-  using Scales = StripScales<F>;
   if (registers == 0) return 1;
   if (R % 4 != 0) return R;
-  if (R == 16) return Scales::halves || F == quant::Format::q5_1 ? 1 : Scales::has_min ? 2 : 4;
-  return F == quant::Format::q5_k ? 2 : 4;
+  if (R != 16) return 4;
+  return F == quant::Format::q5_1 ? 1 : StripScales<F>::has_min || StripScales<F>::halves ? 2 : 4;
 }
 
 /// sum[r] += the products of 4 * N columns, w those of the weights, a [R][32] those of the rows.
