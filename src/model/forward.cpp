@@ -163,9 +163,11 @@ class Builder {
     if (const Status s = weights_.vector({"ffn_norm.weight", layer}, config_.dim, gate_up.norm); !s) return s;
     const Weights::Name names[] = {{"ffn_gate.weight", layer}, {"ffn_up.weight", layer}};
     if (const Status s = matrices(names, config_.ffn, config_.dim, gate_up.weight); !s) return s;
-    if (const Status s = add(gate_up); !s) return s;
+    if (const Status s = measured(gate_up); !s) return s;
     ops::Op down = make(ops::OpKind::down, layer, config_.ffn);
     if (const Status s = matrix({"ffn_down.weight", layer}, config_.dim, config_.ffn, down.weight[0]); !s) return s;
+    gate_up.packed_reader = down.weight[0].layout == ops::WeightLayout::packed;
+    out_.ops.push_back(gate_up);
     return add(down);
   }
 

@@ -104,7 +104,7 @@ void CpuBackend::prepare_panel(const Op& op, std::uint32_t panel) noexcept {
     }
   }
   if (strips) {
-    strips_.quantize(x, 0, in.cols / 32, lay_out_panel(op.kind, panel, in));
+    strips_.quantize(x, 32, 0, in.cols / 32, lay_out_panel(op.kind, panel, in));
   }
 }
 

@@ -72,7 +72,7 @@ class Work {
     for (std::uint32_t r = 0; r < rows; r += ops::panel_rows) {
       panels.push_back(ops::make_panel(std::min(ops::panel_rows, rows - r), cols_,
                                        panels_.get() + panels.size() * ops::panel_bytes(cols_)));
-      kernels.quantize(same.data(), 0, cols_ / 32, panels.back());
+      kernels.quantize(same.data(), 32, 0, cols_ / 32, panels.back());
     }
     const bool paired = rows <= kernels.pairs.rows && cols_ >= kernels.pairs.cols;
     const auto product = (paired ? kernels.paired : kernels.product)[static_cast<std::size_t>(format_)];

@@ -56,7 +56,7 @@ void strip_products(const ops::StripKernels& strips, Sha256& hash) {
       std::vector<float> memory(panel_bytes(cols) / sizeof(float) + 16), out(rows * strip_rows);
       auto* aligned = reinterpret_cast<std::byte*>((reinterpret_cast<std::uintptr_t>(memory.data()) + 63) / 64 * 64);
       const Panel panel = make_panel(rows, cols, aligned);
-      strips.quantize(at.data(), 0, cols / 32, panel);
+      strips.quantize(at.data(), 32, 0, cols / 32, panel);
       float wide[panel_rows][out_stride];
       const StripRun run{strip.data(), wide};
       strips.product[f](&run, 1, cols, &panel, 1);

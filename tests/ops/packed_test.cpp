@@ -99,7 +99,7 @@ TEST_CASE("strips give the bits of the plain products, whatever the format, the 
             std::vector<Panel> panels;
             for (std::uint32_t r = 0; r < n; r += panel_rows) {
               panels.push_back(aligned_panel(std::min(panel_rows, n - r), cols, memory.emplace_back()));
-              set.strips().quantize(pointers.data() + r, 0, cols / 32, panels.back());
+              set.strips().quantize(pointers.data() + r, 32, 0, cols / 32, panels.back());
             }
             for (const auto& products : {std::span(set.strips().product), std::span(set.strips().paired)}) {
               const StripKernels::Product product = products[static_cast<std::size_t>(format)];
@@ -147,7 +147,7 @@ TEST_CASE("strips of Q6_K give the bits of the plain products where its sums are
           INFO(set.name << ", codes " << code << ", scales " << scale << ", " << n << " rows");
           std::vector<std::byte> memory;
           const Panel panel = aligned_panel(n, cols, memory);
-          set.strips().quantize(pointers.data(), 0, cols / 32, panel);
+          set.strips().quantize(pointers.data(), 32, 0, cols / 32, panel);
           float out[2][panel_rows][out_stride];
           const StripRun runs[2] = {{packed.data(), out[0]}, {packed.data(), out[1]}};
           set.strips().product[static_cast<std::size_t>(Format::q6_k)](runs, 2, cols, &panel, 1);
@@ -241,9 +241,9 @@ TEST_CASE("a panel holds each row as the plain form has it, also where a number 
       for (std::uint32_t r = 0; r < n; ++r) rows[r] = x[r].data();
       std::vector<std::byte> memory;
       const Panel panel = aligned_panel(n, cols, memory);
-      set.strips().quantize(rows, 0, 1, panel);
+      set.strips().quantize(rows, 32, 0, 1, panel);
       for (std::uint32_t r = 0; r < n; ++r) rows[r] += 32;
-      set.strips().quantize(rows, 1, cols / 32 - 1, panel);
+      set.strips().quantize(rows, 32, 1, cols / 32 - 1, panel);
       REQUIRE(panel.rows == n);
       for (std::uint32_t r = 0; r < n; ++r) {
         std::int16_t q[cols];

@@ -63,6 +63,7 @@ struct Op {
   const float* norm = nullptr;        ///< [dim]
   const float* head_norm[2] = {};     ///< q, k: [head_dim]
   const float* importance = nullptr;  ///< [cols] for the gate; null = no gate
+  bool packed_reader = false;         ///< gate_up: is `down`'s matrix packed, which alone reads the outputs?
 };
 
 /// What Backend::bad_layer() says where the input of an op's norm is not finite.

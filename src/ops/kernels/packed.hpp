@@ -125,8 +125,8 @@ struct StripKernels {
   using Product = void (*)(const StripRun* runs, std::size_t strips, std::size_t cols, const Panel* panels,
                            std::size_t count);
 
-  /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them.
-  void (*quantize)(const float* const* x, std::size_t first, std::size_t count, const Panel& panel);
+  /// Fills groups [first, first + count) of a panel; x[r] is a row's first of them, the next one lies `step` floats on.
+  void (*quantize)(const float* const* x, std::size_t step, std::size_t first, std::size_t count, const Panel& panel);
   /// The chains of docs/numbers.md (Products, int8) of at most most_runs strips, by format.
   Product product[quant::format_count];
   /// The same where pairs.rows says so, over two strips in turn: those of the first half of the runs beside those of

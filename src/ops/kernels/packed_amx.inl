@@ -177,8 +177,8 @@ void strip_product(const StripRun* runs, std::size_t strips, std::size_t cols, c
 
 const StripKernels& strip_kernels() noexcept {
   static constexpr StripKernels table = [] {
-    StripKernels k{[](const float* const* x, std::size_t first, std::size_t count, const Panel& panel) {
-                     avx512::strip_kernels().quantize(x, first, count, panel);
+    StripKernels k{[](const float* const* x, std::size_t step, std::size_t first, std::size_t count, const Panel& p) {
+                     avx512::strip_kernels().quantize(x, step, first, count, p);
                    },
                    {}};
     for_each_strip_format([&k]<quant::Format F>() { k.product[static_cast<std::size_t>(F)] = strip_product<F>; });

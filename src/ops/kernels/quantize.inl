@@ -20,12 +20,12 @@ inline void quantize_one(const float* x, const Panel& p, std::size_t at) {
 }
 
 template <std::size_t N = groups_at_once>
-void quantize_groups(const float* const* x, std::size_t first, std::size_t count, const Panel& p) {
+void quantize_groups(const float* const* x, std::size_t step, std::size_t first, std::size_t count, const Panel& p) {
   const std::size_t end = (first + count) * p.rows;
-  std::size_t row = 0, column = 0;
+  std::size_t row = 0, offset = 0;
   const auto next = [&] {
-    const float* from = x[row] + column;
-    if (++row == p.rows) row = 0, column += 32;
+    const float* from = x[row] + offset;
+    if (++row == p.rows) row = 0, offset += step;
     return from;
   };
   std::size_t at = first * p.rows;
