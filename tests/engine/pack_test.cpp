@@ -2,6 +2,7 @@
 #include <kinglet/model/vocabulary.hpp>
 #include <kinglet/quant/quantizer.hpp>
 
+#include "engine/state.hpp"
 #include "tests/counting.hpp"
 #include "tests/data.hpp"
 #include "tests/engine/packed_model.hpp"
@@ -83,6 +84,25 @@ TEST_CASE("a packed file has the logits of its original, whatever the backend, t
         }
       }
     }
+  }
+}
+
+TEST_CASE("gate and up of a loaded model know whether the matrix that reads them is packed") {
+  const std::string original = quantized_model(false).bytes(), file = packed(original);
+  const std::string floats = test::tiny_model().bytes();
+  for (const std::string* bytes : {&original, &file, &floats}) {
+    const auto made = engine::load("", test::as_bytes(*bytes), test::small_options(), *ops::find_backend("scalar"));
+    REQUIRE(made.ok());
+    std::size_t found = 0;
+    const auto& all = (*made)->forward.ops;
+    for (std::size_t i = 0; i + 1 < all.size(); ++i) {
+      if (all[i].kind != ops::OpKind::gate_up) continue;
+      ++found;
+      CHECK(all[i + 1].kind == ops::OpKind::down);
+      CHECK(all[i].packed_reader == (bytes != &floats));
+    }
+    CHECK(found == 2);
+    engine::drop(*made);
   }
 }
 

@@ -191,6 +191,7 @@ class Placed {
       for (std::size_t i = 0; i < 3; ++i) place(op.bias[i], op.weight[i].rows);
     }
     for (std::size_t i = 0; i + 1 < ops_.size(); ++i) {
+      if (ops_[i].kind != ops::OpKind::gate_up) continue;
       ops_[i].packed_reader = ops_[i + 1].weight[0].layout == ops::WeightLayout::packed;
     }
     expected_bytes += info.bytes(shape);

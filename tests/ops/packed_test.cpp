@@ -242,8 +242,12 @@ TEST_CASE("a panel holds each row as the plain form has it, also where a number 
       std::vector<std::byte> memory;
       const Panel panel = aligned_panel(n, cols, memory);
       set.strips().quantize(rows, 32, 0, 1, panel);
-      for (std::uint32_t r = 0; r < n; ++r) rows[r] += 32;
-      set.strips().quantize(rows, 32, 1, cols / 32 - 1, panel);
+      std::vector<float> apart(std::size_t{cols} * n);  // the other groups as tiles of outputs have them: [group][row]
+      for (std::uint32_t r = 0; r < n; ++r) {
+        for (std::size_t k = 32; k < cols; ++k) apart[(k / 32 * n + r) * 32 + k % 32] = x[r][k];
+        rows[r] = apart.data() + (n + r) * 32;
+      }
+      set.strips().quantize(rows, 32 * n, 1, cols / 32 - 1, panel);
       REQUIRE(panel.rows == n);
       for (std::uint32_t r = 0; r < n; ++r) {
         std::int16_t q[cols];

@@ -63,7 +63,9 @@ struct Op {
   const float* norm = nullptr;        ///< [dim]
   const float* head_norm[2] = {};     ///< q, k: [head_dim]
   const float* importance = nullptr;  ///< [cols] for the gate; null = no gate
-  bool packed_reader = false;         ///< gate_up: is `down`'s matrix packed, which alone reads the outputs?
+  /// gate_up: only `down` reads the outputs, and its matrix is packed, so that a backend may keep them in the form which
+  /// that one takes, and no other. False is always right.
+  bool packed_reader = false;
 };
 
 /// What Backend::bad_layer() says where the input of an op's norm is not finite.

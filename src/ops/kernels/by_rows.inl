@@ -2,8 +2,9 @@
 //
 // For sets with 32 registers of which one holds all rows of a strip, and for plain C++.
 
-/// Rows whose sums are made side by side, as many as find registers: the products of one row wait for each other, and
-/// Intel's cores do not look far enough ahead to have others at work meanwhile.
+/// Rows whose sums are made side by side, as many as find registers, or all but one or two of them (what is fastest on
+/// Zen 4): the products of one row wait for each other, and Intel's cores do not look far enough ahead to have others at
+/// work meanwhile.
 template <quant::Format F, std::size_t R>
 constexpr std::size_t abreast() {
   if (registers == 0) return 1;

@@ -63,8 +63,8 @@ inline I high_bits(const std::byte* p) {
 }
 
 inline I dot4(I acc, B w, const std::int8_t* a) {
-#if defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-  // GCC 12 broadcasts by an instruction and a register of its own. (The sanitizer does not see what assembly reads.)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  // GCC 12 would broadcast by an instruction and a register of its own. Sanitizers do not see what assembly reads.
   using Four = std::int32_t __attribute__((aligned(1), may_alias));
   __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc.v) : "v"(w.v), "m"(*reinterpret_cast<const Four*>(a)));
   return acc;
