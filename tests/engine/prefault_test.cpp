@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include "tests/engine/tiny_engine.hpp"
 
@@ -42,14 +43,21 @@ struct FreshMemory {
     return h;
   }
 
-  /// Of the largest block: its bytes, and how many of them are in memory.
-  std::pair<std::size_t, std::size_t> largest() const {
+  /// Of the largest block whose size is none of `others`: its bytes, and how many of them are in memory.
+  std::pair<std::size_t, std::size_t> largest(const std::set<std::size_t>& others = {}) const {
+    const auto rank = [&](const auto& block) { return others.contains(block.second) ? 0 : block.second; };
     const auto block =
-        std::max_element(live.begin(), live.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+        std::max_element(live.begin(), live.end(), [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+    REQUIRE(rank(*block) != 0);
     std::vector<unsigned char> pages((block->second + page - 1) / page);
     REQUIRE(::mincore(block->first, block->second, pages.data()) == 0);
     const auto there = std::count_if(pages.begin(), pages.end(), [](unsigned char c) { return (c & 1) != 0; });
     return {block->second, std::min(block->second, static_cast<std::size_t>(there) * page)};
+  }
+  std::set<std::size_t> sizes() const {
+    std::set<std::size_t> all;
+    for (const auto& [memory, bytes] : live) all.insert(bytes);
+    return all;
   }
 };
 
@@ -137,4 +145,34 @@ TEST_CASE("with prefault all of the backend's memory is there when the load is d
     CHECK(host.used == 0);
   }
   CHECK(ids[0] == ids[1]);
+}
+
+TEST_CASE("with prefault the memory of urgent sessions' plans is there when the load is done") {
+  const test::TemporaryFile file(test::tiny_model().bytes());
+  EngineOptions options = test::small_options();
+  options.backend = "scalar";
+  options.max_rows = 256;
+  std::set<std::size_t> without;
+  for (const bool urgent : {false, true}) {
+    for (const bool prefault : {false, true}) {
+      CAPTURE(urgent, prefault);
+      FreshMemory host;
+      options.urgent_rows = urgent ? 256 : 0;
+      options.prefault = prefault;
+      options.hooks = host.hooks();
+      auto engine = Engine::load(file.path(), options);
+      INFO(engine.error().message);
+      REQUIRE(engine.ok());
+      if (!urgent) {
+        without = host.sizes();
+        continue;
+      }
+      const auto [bytes, there] = host.largest(without);
+      CHECK(bytes > 256 * 128 * sizeof(float));  // x, its norm, q, k and v of 256 rows
+      if (prefault)
+        CHECK(there == bytes);
+      else
+        CHECK(there < bytes / 2);
+    }
+  }
 }
