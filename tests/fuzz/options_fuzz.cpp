@@ -143,7 +143,9 @@ EngineOptions engine_options(Input& in, std::string& name, std::string& pre, int
   o.globals = in.number<std::uint32_t>(0);
   o.gate = in.real(0.0f);
   o.file_access = in.value<FileAccess>();
-  pre = in.byte() < 200 ? "" : in.text();
+  const std::uint8_t more = in.byte();
+  o.prefault = more % 4 == 3;  // of what little memory the heap has
+  pre = more < 200 ? "" : in.text();
   o.pre_tokenizer = pre;
   calls = in.byte() < 200 ? 1000 : in.byte();
   o.progress_user = &calls;
