@@ -31,7 +31,7 @@ struct CpuLayout {
   // offsets in bytes
   std::size_t x;            ///< [max_rows][narrow_row]
   std::size_t normed;       ///< [max_rows][narrow_row]
-  std::size_t wide;         ///< [max_rows][wide_row]: attention's output, gate_up's, the hidden rows
+  std::size_t wide;         ///< [max_rows][wide_row]: attention's output, gate_up's where floats are read, hidden rows
   std::size_t qkv;          ///< [max_rows][qkv_row]
   std::size_t cos, sin;     ///< [max_rows][rotated channels / 2]
   std::size_t inputs;       ///< [max_rows] ActivationRow: what the products of an op read

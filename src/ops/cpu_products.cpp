@@ -143,14 +143,15 @@ void CpuBackend::finish_gate_up(const Op& op, std::uint32_t first_tile, std::uin
     }
   }
   kernels_.swiglu(h, scratch.acc[1] + to, std::size_t{tiles} * count * tile_outputs, h);
-  for (std::uint32_t r = 0; r < count && quantizes_ffn(); r += panel_rows) {
+  const bool quantizes = quantizes_ffn();
+  for (std::uint32_t r = 0; r < count && quantizes; r += panel_rows) {
     static_assert(tile_outputs == 32, "a tile's outputs are a group");
     const Panel& panel = panels(OpKind::down)[(row + r) / panel_rows];
     const float* x[panel_rows];
     for (std::uint32_t i = 0; i < panel.rows; ++i) x[i] = h + (r + i) * tile_outputs;
     strips_.quantize(x, std::size_t{count} * tile_outputs, first / 32, n / 32, panel);
   }
-  if (quantizes_ffn() && op.packed_reader) return;
+  if (quantizes && op.packed_reader) return;
   for (std::uint32_t r = 0; r < count; ++r) {
     for (std::uint32_t i = 0; i < n; i += tile_outputs) {
       std::copy_n(h + (i / tile_outputs * count + r) * tile_outputs, std::min(tile_outputs, n - i),
